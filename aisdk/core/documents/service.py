@@ -1,0 +1,333 @@
+"""The documents domain: add, get, list, count, update and delete a tenant's documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, Unpack
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, true, tuple_
+
+from aisdk.core.documents.adding import Adding, Parts
+from aisdk.core.documents.sources import JSON, LoadOptions
+from aisdk.core.documents.store import DocumentStore
+from aisdk.core.documents.types import (
+    AddOptions,
+    DocumentInfo,
+    ListOptions,
+    SourceOutcome,
+    StoredDocument,
+    StoreInfo,
+)
+from aisdk.core.results.cursor import sign, verify
+from aisdk.core.results.frame import make_item
+from aisdk.core.results.page import AsyncPage, Rows
+from aisdk.core.results.progress import silent
+from aisdk.core.runtime.guard import Guard
+from aisdk.core.runtime.verb import verb
+from aisdk.core.storage.filters import Where, compile_where
+from aisdk.core.storage.tables import documents
+from aisdk.errors import AddFailed, InvalidInput, NotFound
+
+__all__ = ["DocumentsService"]
+
+LIMIT: Final = 10_000
+ORDERS: Final = ("source", "created_at", "title")
+STATES: Final = ("ready", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentsService:
+    """Documents of any tenant; every verb takes ``tenant_id`` first.
+
+    Attributes:
+        guard: The steps around every verb.
+        store: Its SQL.
+        parts: What adding needs: embedder, analyzers, language, progress.
+        cursor_key: Signs cursors.
+    """
+
+    guard: Guard
+    store: DocumentStore
+    parts: Parts
+    cursor_key: bytes
+
+    @verb("documents.add", reads=False, bulk=True)
+    async def add(
+        self, tenant_id: str, what: Any, **options: Unpack[AddOptions]
+    ) -> Rows[SourceOutcome]:
+        """Adds documents, or brings them up to date; safe to run again.
+
+        A source is known by its key (absolute path, URL, or the id given). With the content it had
+        it is left alone, with other content its chunks are replaced in one transaction. What has
+        been stored stays stored however the call ends; calling again does only what is missing.
+
+        Args:
+            tenant_id: The tenant.
+            what: A path, folder or glob; a URL of any fsspec file system; a list of texts,
+                ``Document`` values or paths; or a pandas DataFrame.
+            options: See `AddOptions`; for a DataFrame ``text=``, ``id=`` or ``source=`` and
+                ``title=`` name columns, the rest becomes metadata.
+
+        Returns:
+            One row a source: status, document_id, chunks, size_bytes, milliseconds, error_code and
+            hint.
+
+        Raises:
+            AddFailed: Some sources failed (after all others were added); ``error.result`` has the
+                rows. Not with ``raise_on_error=False``.
+            InvalidInput: ``what`` or an option is not acceptable.
+            EmbeddingMismatch: The store holds vectors of another model.
+
+        Example:
+            >>> session.documents.add("docs/")  # doctest: +SKIP
+        """
+        show = options.pop("progress", True)
+        strict = options.pop("raise_on_error", True)
+        load = _load_options(options)
+        adding = Adding(self.store, self.parts, tenant_id)
+        outcomes = await adding.run(what, load, self.parts.progress if show else silent)
+        result = Rows(SourceOutcome, outcomes)
+        failed = sum(outcome[1] == "failed" for outcome in outcomes)
+        if failed and strict:
+            raise AddFailed(
+                f"{failed} of {len(outcomes)} sources could not be added; the others were.",
+                hint="See error.result.to_frame(), or pass raise_on_error=False.",
+                result=result,
+            )
+        return result
+
+    @verb("documents.get", reads=True)
+    async def get(self, tenant_id: str, key: str) -> StoredDocument:
+        """One document with its text.
+
+        Args:
+            tenant_id: The tenant.
+            key: Its document_id or its source.
+
+        Raises:
+            NotFound: There is no such document.
+        """
+        row = await self.store.one(tenant_id, _is(key))
+        if row is None:
+            raise _missing()
+        return make_item(StoredDocument, row)
+
+    @verb("documents.list", reads=True)
+    async def list(
+        self,
+        tenant_id: str,
+        *,
+        limit: int = 50,
+        where: Where | None = None,
+        **options: Unpack[ListOptions],
+    ) -> AsyncPage[DocumentInfo]:
+        """A page of documents, without their texts.
+
+        Args:
+            tenant_id: The tenant.
+            limit: Rows in a page, 1 to 10,000.
+            where: Conditions on metadata, such as ``{"year": {">=": 2020}}``.
+            options: See `ListOptions`: order, state, cursor.
+
+        Returns:
+            A page with ``next()``, ``pages()`` and ``collect(max_rows=…)``.
+
+        Raises:
+            InvalidInput: A limit, filter, order or cursor is not acceptable.
+            TenantMismatch: The cursor is of another tenant or listing.
+        """
+        _check_range("limit", limit, LIMIT)
+        order = str(options.get("order", "source"))
+        column = _order_column(order)
+        state = str(options.get("state", "ready"))
+        kind = f"documents.list:{order}:{state}"
+        condition = and_(compile_where(where), _in_state(state))
+        if cursor := options.get("cursor"):
+            position = verify(self.cursor_key, tenant_id, kind, cursor)
+            condition = and_(condition, _after(order, column, position))
+        keys = (column, documents.c.document_id)
+        query = self.store.listing(tenant_id).where(condition).limit(limit + 1)
+        query = query.order_by(*(key.desc() for key in keys) if order[0] == "-" else keys)
+        rows = await self.store.page(tenant_id, query)
+        more = len(rows) > limit
+        return AsyncPage(
+            DocumentInfo,
+            rows[:limit],
+            cursor=self._cursor(tenant_id, kind, rows[limit - 1]) if more else None,
+            fetch=partial(self._next, tenant_id, where, (order, state, limit)),
+        )
+
+    async def _next(
+        self,
+        tenant_id: str,
+        where: Where | None,
+        how: tuple[Any, Any, int],
+        cursor: str,
+        size: int | None,
+    ) -> AsyncPage[DocumentInfo]:
+        order, state, limit = how
+        return await self.list(
+            tenant_id, limit=size or limit, where=where, order=order, state=state, cursor=cursor
+        )
+
+    @verb("documents.count", reads=True)
+    async def count(self, tenant_id: str, *, where: Where | None = None) -> int:
+        """How many documents the tenant has, or how many meet ``where``."""
+        return await self.store.count(tenant_id, and_(compile_where(where), _in_state("ready")))
+
+    @verb("documents.update", reads=False)
+    async def update(
+        self,
+        tenant_id: str,
+        key: str,
+        *,
+        title: str | None = None,
+        metadata: Mapping[str, JSON] | None = None,
+    ) -> None:
+        """Sets a document's title, its metadata (as a whole), or both.
+
+        Searches show the new title at once; the words of the old one stay searchable until the
+        document's content is added again.
+
+        Args:
+            tenant_id: The tenant.
+            key: Its document_id or its source.
+            title: The new title; unchanged when ``None``.
+            metadata: The new metadata, JSON values under text keys; unchanged when ``None``.
+
+        Raises:
+            NotFound: There is no such document.
+            InvalidInput: Neither is given, or the metadata are not JSON.
+        """
+        values: dict[str, Any] = {}
+        if title is not None:
+            values["title"] = _clean_title(title)
+        if metadata is not None:
+            values["metadata"] = _clean_metadata(metadata)
+        if not values:
+            raise InvalidInput("There is nothing to update.", hint="Give title= or metadata=.")
+        if not await self.store.change(tenant_id, _is(key), values):
+            raise _missing()
+
+    @verb("documents.delete", reads=False)
+    async def delete(
+        self, tenant_id: str, key: str | None = None, *, where: Where | None = None
+    ) -> int:
+        """Deletes one document, or all that meet ``where``, with their chunks and vectors.
+
+        Args:
+            tenant_id: The tenant.
+            key: A document_id or source.
+            where: Conditions on metadata; ``{}`` deletes everything.
+
+        Returns:
+            How many documents were deleted.
+
+        Raises:
+            InvalidInput: Neither or both are given.
+            NotFound: ``key`` is given and there is no such document.
+        """
+        if (key is None) == (where is None):
+            raise InvalidInput(
+                "delete needs a key or where, not both.", hint="where={} deletes all documents."
+            )
+        condition = compile_where(where) if key is None else _is(key)
+        deleted = await self.store.remove(tenant_id, condition)
+        if key is not None and not deleted:
+            raise _missing()
+        return deleted
+
+    @verb("documents.info", reads=True)
+    async def info(self, tenant_id: str) -> StoreInfo:
+        """How the tenant's documents are stored: language, embedding model, and how many."""
+        info = await self.store.info(tenant_id)
+        return info or StoreInfo(self.parts.language, None, None, 0, 0)
+
+    @verb("documents.set_language", reads=False)
+    async def set_language(self, tenant_id: str, language: str) -> None:
+        """Sets the language in which the tenant's texts are stemmed, while the store is empty.
+
+        Args:
+            tenant_id: The tenant.
+            language: A Snowball language such as ``german``, or ``simple`` for none.
+
+        Raises:
+            InvalidInput: The language is unknown.
+            Conflict: The store already holds documents.
+        """
+        self.parts.analyzer(language)
+        await self.store.set_language(tenant_id, language)
+
+    def _cursor(self, tenant_id: str, kind: str, row: Any) -> str:
+        column = kind.split(":")[1].lstrip("-")
+        value = getattr(row, column)
+        position = [value.isoformat() if isinstance(value, datetime) else value]
+        return sign(self.cursor_key, tenant_id, kind, [*position, row.document_id])
+
+
+def _load_options(options: Mapping[str, Any]) -> LoadOptions:
+    try:
+        return LoadOptions(**options)
+    except TypeError:
+        known = ", ".join(AddOptions.__annotations__)
+        raise InvalidInput(
+            "documents.add has no such option.", hint=f"It takes: {known}."
+        ) from None
+
+
+def _check_range(name: str, value: Any, largest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+        raise InvalidInput(f"{name} must be a whole number from 1 to {largest:,}.")
+
+
+def _is(key: Any) -> ColumnElement[bool]:
+    if not isinstance(key, str) or not key or "\0" in key:
+        raise InvalidInput("A document is named by its document_id or its source.")
+    try:
+        return documents.c.document_id == UUID(key)
+    except ValueError:
+        return documents.c.source == key
+
+
+def _missing() -> NotFound:
+    return NotFound("There is no such document.", hint="documents.list() shows what there is.")
+
+
+def _order_column(order: str) -> Any:
+    if order.removeprefix("-") not in ORDERS:
+        raise InvalidInput(
+            "order is unknown.", hint=f"Use one of: {', '.join(ORDERS)}, with - for descending."
+        )
+    return documents.c[order.removeprefix("-")]
+
+
+def _in_state(state: str) -> ColumnElement[bool]:
+    if state == "all":
+        return true()
+    if state not in STATES:
+        raise InvalidInput("state is unknown.", hint="Use ready, failed or all.")
+    return documents.c.state == state
+
+
+def _after(order: str, column: Any, position: list[JSON]) -> ColumnElement[bool]:
+    value, document_id = position
+    key = datetime.fromisoformat(str(value)) if column.name == "created_at" else value
+    here = tuple_(column, documents.c.document_id)
+    there = (key, UUID(str(document_id)))
+    return here < there if order[0] == "-" else here > there
+
+
+def _clean_title(title: Any) -> str:
+    if not isinstance(title, str) or len(title) > 2_000:
+        raise InvalidInput("title must be text of at most 2,000 characters.")
+    return title.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _clean_metadata(metadata: Any) -> dict[str, JSON]:
+    from aisdk.core.documents.sources import checked_metadata
+
+    return checked_metadata(metadata)

@@ -1,0 +1,1 @@
+"""The rag domain: search a tenant's chunks."""

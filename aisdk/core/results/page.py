@@ -1,0 +1,340 @@
+"""A page: what listing and search verbs return, on its way to rows, frames, Arrow and displays."""
+
+from __future__ import annotations
+
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, overload
+
+from aisdk.core.results.frame import JSON, Record, columns_of, make_item, to_frame, to_table
+from aisdk.core.results.progress import Progress, ProgressFactory, silent, terminal
+from aisdk.core.results.text import Preview, render_text
+from aisdk.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = ["AsyncPage", "Call", "Fetch", "Hop", "Page", "Rows"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_COLLECT_ROWS = 5_000  # rows that collect() asks for at once: few round trips, bounded memory
+
+
+class Call(Protocol):
+    """Runs a coroutine function where its connections live, and blocks until it is done."""
+
+    def __call__(self, work: Callable[[], Coroutine[Any, Any, R]], /) -> R:
+        """The result of ``work``."""
+        ...
+
+
+class Hop(Protocol):
+    """Runs a coroutine function where its connections live, awaited from any event loop."""
+
+    def __call__(self, work: Callable[[], Coroutine[Any, Any, R]], /) -> Awaitable[R]:
+        """An awaitable for the result of ``work``."""
+        ...
+
+
+class Rows(Generic[T]):
+    """The rows of one page as a sequence of items: ``len(page)``, ``page[0]``, ``for hit in page``.
+
+    It is no ``collections.abc.Sequence``, or polars would read items one by one instead of Arrow.
+    Nothing is converted before it is asked for: items are made one by one, the Arrow table once,
+    on the thread of the caller. Treat a page as frozen.
+
+    Attributes:
+        item: The dataclass of the rows; its annotations are the columns.
+        records: The values of each row in the order of the columns.
+        cursor: Where the next page begins, or None after the last one.
+        attrs: Small JSON-safe facts about the call; they travel to ``frame.attrs``. A list of
+            ``terms`` among them has the words that begin with one marked in the HTML display.
+    """
+
+    __slots__ = ("_table", "attrs", "cursor", "item", "records")
+
+    _more: ClassVar[str] = "page.cursor"
+
+    def __init__(
+        self,
+        item: type[T],
+        records: Sequence[Record],
+        *,
+        cursor: str | None = None,
+        attrs: Mapping[str, JSON] | None = None,
+    ) -> None:
+        self.item = item
+        self.records = records
+        self.cursor = cursor
+        self.attrs = attrs or {}
+        self._table: pa.Table | None = None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another page follows."""
+        return self.cursor is not None
+
+    @property
+    def items(self) -> tuple[T, ...]:
+        """All rows as items, newly made."""
+        return tuple(self)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[T]:
+        return (make_item(self.item, record) for record in self.records)
+
+    @overload
+    def __getitem__(self, place: int) -> T: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[T]: ...
+    def __getitem__(self, place: int | slice) -> T | list[T]:
+        if isinstance(place, slice):
+            return [make_item(self.item, record) for record in self.records[place]]
+        return make_item(self.item, self.records[place])
+
+    def to_arrow(self) -> pa.Table:
+        """The rows as an Arrow table with one column a field; built once and kept."""
+        if self._table is None:
+            self._table = to_table(self.item, self.records)
+        return self._table
+
+    def to_frame(self, index: str | None = None) -> pd.DataFrame:
+        """The rows as a new DataFrame with the same dtypes whatever the number of rows.
+
+        Args:
+            index: A column that becomes the index; by default rows are numbered from 0.
+
+        Returns:
+            One row a record and one column a field; ``frame.attrs`` holds ``attrs`` and the cursor.
+
+        Raises:
+            InvalidInput: There is no column of the name ``index``.
+        """
+        frame = to_frame(self.item, self.to_arrow())
+        if index is not None:
+            frame = frame.set_index(self._column(index))
+        attrs: dict[Any, Any] = {**self.attrs, "cursor": self.cursor}
+        frame.attrs = attrs
+        return frame
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        table: Any = self.to_arrow()
+        return table.__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        return render_text(self._preview())
+
+    def _repr_html_(self) -> str:
+        from aisdk.core.results.html import render_html
+
+        return render_html(self._preview())
+
+    def _preview(self) -> Preview:
+        title = f"{type(self).__name__}[{self.item.__name__}]"
+        more = self._more if self.has_more else ""
+        terms = self.attrs.get("terms")
+        marked = tuple(map(str, terms)) if isinstance(terms, list) else ()
+        return Preview(title, columns_of(self.item), self.records, more, marked)
+
+    def _column(self, name: str) -> str:
+        names = [column.name for column in columns_of(self.item)]
+        if name in names:
+            return name
+        raise InvalidInput("There is no such column.", hint=f"Choose one of {', '.join(names)}.")
+
+
+class AsyncPage(Rows[T]):
+    """A page whose further pages are awaited; iterating over it gives its own rows."""
+
+    __slots__ = ("_fetch", "_hop")
+
+    _more: ClassVar[str] = "await page.next()"
+
+    def __init__(
+        self,
+        item: type[T],
+        records: Sequence[Record],
+        *,
+        cursor: str | None = None,
+        attrs: Mapping[str, JSON] | None = None,
+        fetch: Fetch[T] | None = None,
+    ) -> None:
+        """Makes a page.
+
+        Args:
+            item: The dataclass of the rows.
+            records: The rows: values in the order of the fields.
+            cursor: Where the next page begins; None says that this is the last one.
+            attrs: Small JSON-safe facts about the call.
+            fetch: Continues at a cursor with at most so many rows, None meaning as many as here.
+        """
+        super().__init__(item, records, cursor=cursor, attrs=attrs)
+        self._fetch = fetch
+        self._hop: Hop = _stay
+
+    def hopping(self, hop: Hop) -> AsyncPage[T]:
+        """The same page, whose next pages are fetched through ``hop``."""
+        page = AsyncPage(
+            self.item, self.records, cursor=self.cursor, attrs=self.attrs, fetch=self._fetch
+        )
+        page._hop = hop
+        return page
+
+    async def next(self) -> AsyncPage[T]:
+        """The page after this one.
+
+        Raises:
+            NotFound: This is the last page.
+        """
+        page = await self._hop(self._continue)
+        return page.hopping(self._hop)
+
+    async def pages(self) -> AsyncIterator[AsyncPage[T]]:
+        """This page and all that follow, each fetched when it is its turn."""
+        page = self
+        yield page
+        while page.has_more:
+            page = await page.next()
+            yield page
+
+    async def collect(
+        self, *, max_rows: int = 100_000, progress: ProgressFactory | None = None
+    ) -> AsyncPage[T]:
+        """The rows of this page and of all that follow, as one page.
+
+        Args:
+            max_rows: Where to stop, at least 1. When there are more rows, the result still has a
+                cursor: ``has_more`` is true, the display says so, and ``next()`` goes on there.
+            progress: Shows the rows as they come; by default nothing is shown.
+
+        Returns:
+            A page of at most ``max_rows`` rows (or of this page's rows, when they are more).
+        """
+        _check_max_rows(max_rows)
+        with closing((progress or silent)("collect", "rows", None)) as shown:
+            page = await self._hop(lambda: self._gather(max_rows, shown))
+        return page.hopping(self._hop)
+
+    async def _continue(self, limit: int | None = None) -> AsyncPage[T]:
+        if self.cursor is None:
+            raise NotFound("This is the last page.", hint="Ask page.has_more before page.next().")
+        if self._fetch is None:
+            raise NotFound(
+                "This page has lost the way to the next one.",
+                hint="Call the verb again with cursor=page.cursor.",
+            )
+        return await self._fetch(self.cursor, limit)
+
+    async def _gather(self, max_rows: int, progress: Progress) -> AsyncPage[T]:
+        records = list(self.records)
+        progress.advance(len(records))
+        last = self
+        while last.has_more and len(records) < max_rows:
+            last = await last._continue(min(max_rows - len(records), _COLLECT_ROWS))
+            records.extend(last.records)
+            progress.advance(len(last))
+        return AsyncPage(
+            self.item, records, cursor=last.cursor, attrs=self.attrs, fetch=self._fetch
+        )
+
+
+Fetch: TypeAlias = Callable[[str, int | None], Awaitable[AsyncPage[T]]]
+"""Continues a listing: a cursor, and the most rows wanted (None: as many as before)."""
+
+
+class Page(Rows[T]):
+    """A page whose further pages are fetched by blocking calls, for notebook cells and scripts.
+
+    Iterating over it gives its own rows; ``pages()`` iterates over pages.
+    """
+
+    __slots__ = ("_call", "_progress", "_source")
+
+    _more: ClassVar[str] = "page.next()"
+
+    def __init__(
+        self, source: AsyncPage[T], call: Call, progress: ProgressFactory = terminal
+    ) -> None:
+        """Makes the blocking twin of a page.
+
+        Args:
+            source: The page, not hopping.
+            call: Runs a coroutine function on the loop of the connections.
+            progress: How ``collect()`` shows its progress: by default a bar in a terminal.
+        """
+        super().__init__(source.item, source.records, cursor=source.cursor, attrs=source.attrs)
+        self._source = source
+        self._call = call
+        self._progress = progress
+
+    @classmethod
+    def of(cls, source: AsyncPage[T], call: Call, progress: ProgressFactory = terminal) -> Page[T]:
+        """The blocking twin of ``source``."""
+        return cls(source, call, progress)
+
+    def next(self) -> Page[T]:
+        """The page after this one.
+
+        Raises:
+            NotFound: This is the last page.
+        """
+        return Page(self._call(self._source.next), self._call, self._progress)
+
+    def pages(self) -> Iterator[Page[T]]:
+        """This page and all that follow, each fetched when it is its turn."""
+        page = self
+        yield page
+        while page.has_more:
+            page = page.next()
+            yield page
+
+    def collect(self, *, max_rows: int = 100_000, progress: bool = True) -> Page[T]:
+        """The rows of this page and of all that follow, as one page, in one blocking call.
+
+        Args:
+            max_rows: Where to stop, at least 1. When there are more rows, the result still has a
+                cursor: ``has_more`` is true, the display says so, and ``next()`` goes on there.
+            progress: Whether to show the rows as they come.
+
+        Returns:
+            A page of at most ``max_rows`` rows (or of this page's rows, when they are more).
+
+        Example:
+            >>> frame = session.documents.list().collect().to_frame()  # doctest: +SKIP
+        """
+        shown = self._progress if progress else silent
+        source = self._source
+        whole = self._call(lambda: source.collect(max_rows=max_rows, progress=shown))
+        return Page(whole, self._call, self._progress)
+
+    def explore(self) -> Any:
+        """The page as a live widget with buttons to the next and previous page.
+
+        Raises:
+            ConfigError: The packages of the ``notebook`` extra are not installed.
+        """
+        from aisdk.notebook.widgets import browse
+
+        return browse(self)
+
+
+async def _stay(work: Callable[[], Coroutine[Any, Any, R]], /) -> R:
+    return await work()
+
+
+def _check_max_rows(max_rows: int) -> None:
+    if max_rows < 1:
+        raise InvalidInput("max_rows must be at least 1.", hint="Leave it out for 100,000 rows.")

@@ -1,0 +1,145 @@
+"""Rows as plain text: an aligned table that fits the terminal and cannot control it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from unicodedata import combining, east_asian_width
+
+from pydantic_core import to_json
+
+from aisdk.core.results.frame import Column, Record
+
+__all__ = ["Preview", "cell_text", "clean_text", "render_text"]
+
+_SHOWN_ROWS = 10
+_WIDEST = 48  # columns of the terminal that one cell may take
+_NARROWEST = 8
+_GAP = "  "
+_JOINERS = "\u200c\u200d"  # shape letters and emoji; all other invisible characters are replaced
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a display may know about rows; ``more`` says how to get more, ``terms`` are marked."""
+
+    title: str
+    columns: tuple[Column, ...]
+    records: Sequence[Record]
+    more: str = ""
+    terms: tuple[str, ...] = ()
+
+    def count(self, shown: int) -> str:
+        """How many of the rows are shown, and how to get more."""
+        total = len(self.records)
+        rows = "1 row" if total == 1 else f"{total:,} rows"
+        counted = rows if shown == total else f"{shown:,} of {rows} shown"
+        return f"{counted}, more: {self.more}" if self.more else counted
+
+
+def clean_text(text: str) -> str:
+    """The text with every control, direction, private and unpaired character made visible.
+
+    Source: Trojan Source (CVE-2021-42574) for direction characters; ECMA-48 for escape sequences.
+    """
+    return text if text.isprintable() else "".join(map(_clean, text))
+
+
+def cell_text(value: Any) -> str:
+    """One value of a record as cleaned text; a dash stands for a missing value."""
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    return clean_text(_nested_text(value))
+
+
+def render_text(preview: Preview, width: int | None = None) -> str:
+    """The first ten rows as an aligned table, with a title above and a count below.
+
+    Args:
+        preview: The rows.
+        width: Columns of the terminal, by default those of this one.
+    """
+    width = width or shutil.get_terminal_size((100, 24)).columns
+    records = preview.records[:_SHOWN_ROWS]
+    grid = [[column.name for column in preview.columns]]
+    grid += [[_one_line(value) for value in record] for record in records]
+    widths = _fit([max(map(_width, cells)) for cells in zip(*grid, strict=True)], width)
+    numbers = [column.kind in ("float", "int") for column in preview.columns]
+    lines = [_line(cells, widths, numbers) for cells in grid]
+    foot = [preview.count(len(records))]
+    if hidden := [column.name for column in preview.columns[len(widths) :]]:
+        foot.append(f"columns not shown: {', '.join(hidden)}")
+    return "\n".join([preview.title, *lines, *foot])
+
+
+def _clean(character: str) -> str:
+    if character.isprintable() or character in "\n\t" or character in _JOINERS:
+        return character
+    return " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"
+
+
+def _nested_text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return to_json(value).decode() if isinstance(value, Mapping) else str(value)
+
+
+def _one_line(value: Any) -> str:
+    if isinstance(value, str):
+        value = value[: 4 * _WIDEST]
+    return " ".join(cell_text(value).split())
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that the text takes: wide letters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if combining(letter) else 1 + (east_asian_width(letter) in "FW") for letter in text
+    )
+
+
+def _fit(widths: list[int], width: int) -> list[int]:
+    """Narrows the widest columns, then drops the last ones, until the row fits."""
+    widths = [min(column, _WIDEST) for column in widths]
+    while sum(widths) + len(_GAP) * (len(widths) - 1) > width:
+        widest = max(widths)
+        if widest > _NARROWEST:
+            widths[widths.index(widest)] -= 1
+        elif len(widths) > 1:
+            widths.pop()
+        else:
+            break
+    return widths
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], numbers: Sequence[bool]) -> str:
+    padded = (
+        _pad(_shorten(cell, width), width, right=right)
+        for cell, width, right in zip(cells, widths, numbers, strict=False)
+    )
+    return _GAP.join(padded).rstrip()
+
+
+def _pad(text: str, width: int, *, right: bool) -> str:
+    space = " " * (width - _width(text))
+    return space + text if right else text + space
+
+
+def _shorten(text: str, width: int) -> str:
+    if _width(text) <= width:
+        return text
+    while _width(text) > width - 1:
+        text = text[:-1]
+    return text + "…"

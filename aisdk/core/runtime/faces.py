@@ -1,0 +1,118 @@
+"""Typed one-line faces: the same verb awaited, blocking, or with the tenant given each time.
+
+A face class holds one line a verb::
+
+    class AsyncRag(Face[RagService]):
+        query = bound(RagService.query)      # await session.rag.query("…")
+
+    class Rag(Face[RagService]):
+        query = blocking(RagService.query)   # session.rag.query("…")
+
+    class ClientRag(Face[RagService]):
+        query = hosted(RagService.query)     # await client.rag.query("acme", "…")
+
+Every face runs the verb on the client's portal, so all of them may share one client.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+
+from aisdk.core.results.page import AsyncPage, Page
+from aisdk.core.runtime.loop import LoopThread
+from aisdk.core.runtime.tenancy import checked_tenant
+
+__all__ = ["Face", "blocking", "bound", "hosted"]
+
+D = TypeVar("D")
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Face(Generic[D]):
+    """A domain's service seen through a portal, for one tenant where a tenant is bound."""
+
+    __slots__ = ("_portal", "_service", "_tenant_id")
+
+    def __init__(self, service: D, portal: LoopThread, tenant_id: str = "") -> None:
+        self._service = service
+        self._portal = portal
+        self._tenant_id = tenant_id
+
+    async def _hop(self, body: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        result = await self._portal.hop(body)
+        return result.hopping(self._portal.hop) if isinstance(result, AsyncPage) else result
+
+    def __repr__(self) -> str:
+        verbs = [name for name in vars(type(self)) if not name.startswith("_")]
+        tenant = f" of {self._tenant_id}" if self._tenant_id else ""
+        return f"<{type(self).__name__}{tenant}: {', '.join(verbs)}>"
+
+
+def hosted(
+    method: Callable[Concatenate[D, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[Face[D], P], Coroutine[Any, Any, R]]:
+    """The verb awaited from any loop, its tenant given as the first argument.
+
+    A missing or malformed tenant is refused at once, before anything is awaited.
+    """
+    call = cast("Callable[..., Coroutine[Any, Any, R]]", method)
+
+    def face(self: Face[D], tenant_id: str = "", *args: Any, **kwargs: Any) -> Any:
+        checked_tenant(tenant_id)
+        return self._hop(functools.partial(call, self._service, tenant_id, *args, **kwargs))
+
+    return cast(
+        "Callable[Concatenate[Face[D], P], Coroutine[Any, Any, R]]",
+        _dressed(face, method, drop=0),
+    )
+
+
+def bound(
+    method: Callable[Concatenate[D, str, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[Face[D], P], Coroutine[Any, Any, R]]:
+    """The verb awaited from any loop, its tenant bound by the session."""
+
+    def face(self: Face[D], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        body = functools.partial(method, self._service, self._tenant_id, *args, **kwargs)
+        return self._hop(body)
+
+    return cast(
+        "Callable[Concatenate[Face[D], P], Coroutine[Any, Any, R]]",
+        _dressed(face, method, drop=1),
+    )
+
+
+@overload
+def blocking(
+    method: Callable[Concatenate[D, str, P], Coroutine[Any, Any, AsyncPage[T]]],
+) -> Callable[Concatenate[Face[D], P], Page[T]]: ...
+@overload
+def blocking(
+    method: Callable[Concatenate[D, str, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[Face[D], P], R]: ...
+def blocking(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+    """The verb called from a cell: waits for the result; a page comes back with blocking verbs."""
+
+    def face(self: Face[Any], *args: Any, **kwargs: Any) -> Any:
+        body = functools.partial(method, self._service, self._tenant_id, *args, **kwargs)
+        result = self._portal.call(body)
+        return Page.of(result, self._portal.call) if isinstance(result, AsyncPage) else result
+
+    return _dressed(face, method, drop=1)
+
+
+def _dressed(
+    face: Callable[..., Any], method: Callable[..., Any], *, drop: int
+) -> Callable[..., Any]:
+    """``face`` with the name, docstring and signature of ``method``, less the bound tenant."""
+    functools.update_wrapper(face, method)
+    del face.__wrapped__  # type: ignore[attr-defined]  # it would bring the tenant back into help()
+    signature = inspect.signature(method)
+    own, *rest = signature.parameters.values()
+    face.__signature__ = signature.replace(parameters=[own, *rest[drop:]])  # type: ignore[attr-defined]  # read by inspect
+    return face

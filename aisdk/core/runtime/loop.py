@@ -1,0 +1,220 @@
+"""LoopThread: one event loop in one thread, for blocking cells and for foreign loops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, wait
+from contextvars import copy_context
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from aisdk.errors import AisdkError, ClientClosed, Conflict
+
+__all__ = ["LoopThread"]
+
+R = TypeVar("R")
+Make: TypeAlias = Callable[[], Coroutine[Any, Any, R]]
+
+GRACE_S: Final = 2.0
+
+
+class LoopThread:
+    """Owns one daemon thread that runs one event loop: the portal.
+
+    Every I/O object of a client is made, used and closed on this loop. ``call`` blocks the
+    calling thread until a coroutine has run there; ``hop`` awaits it from another loop. Both
+    carry the caller's context variables. The thread starts with the first use. A forked child
+    starts with no thread and no loop of its parent's.
+    """
+
+    def __init__(self, name: str = "aisdk-loop") -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    @property
+    def pid(self) -> int:
+        """The process in which the current loop was started."""
+        return self._pid
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop, started if need be.
+
+        Raises:
+            ClientClosed: ``close`` was called.
+        """
+        if self._loop is not None and self._pid == os.getpid() and not self._closed:
+            return self._loop
+        with self._lock if self._pid == os.getpid() else self._fresh_lock():
+            if self._closed:
+                raise ClientClosed(hint="Make a new one with aisdk.connect(…).")
+            if self._loop is None or self._pid != os.getpid():
+                self._start()
+            assert self._loop is not None  # noqa: S101  # for the type checker: _start set it
+            return self._loop
+
+    def call(self, make: Make[R]) -> R:
+        """The result of ``make()`` run on the portal, waiting for it in this thread.
+
+        An interrupt cancels the task and waits up to two seconds for it to clean up; a second
+        interrupt abandons it.
+
+        Args:
+            make: Makes the coroutine; called on the portal.
+
+        Returns:
+            What the coroutine returns.
+
+        Raises:
+            Conflict: Called from the portal's own thread, where waiting would never end.
+        """
+        loop = self.loop()
+        if threading.current_thread() is self._thread:
+            raise Conflict(
+                "A blocking call was made from inside the event loop thread.",
+                hint="Await the async session there instead.",
+            )
+        job: _Job[R] = _Job(make)
+        loop.call_soon_threadsafe(job.start, loop)
+        with _Interruptible():
+            try:
+                return job.done.result()
+            except AisdkError as error:
+                raise error.with_traceback(None) from error.__cause__
+            except BaseException as error:
+                if not job.done.done():
+                    job.abandon(loop, GRACE_S)
+                    raise error.with_traceback(None) from None
+                raise
+
+    async def hop(self, make: Make[R]) -> R:
+        """The result of ``make()`` run on the portal, awaited from any loop.
+
+        On the portal itself the coroutine is awaited directly. Cancelling the waiter cancels it.
+        """
+        loop = self.loop()
+        if asyncio.get_running_loop() is loop:
+            return await make()
+        job: _Job[R] = _Job(make)
+        loop.call_soon_threadsafe(job.start, loop)
+        try:
+            return await asyncio.wrap_future(job.done)
+        except asyncio.CancelledError:
+            loop.call_soon_threadsafe(job.cancel)
+            raise
+
+    def close(self) -> None:
+        """Cancels what still runs, stops the loop and joins the thread. May be called again."""
+        with self._lock:
+            loop, thread, mine = self._loop, self._thread, self._pid == os.getpid()
+            self._closed, self._loop = True, None
+        if loop is None or thread is None or not mine:
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        if threading.current_thread() is not thread:
+            thread.join()
+
+    def _fresh_lock(self) -> threading.Lock:
+        """A lock for a forked child: the parent's may be held by a thread that is not here."""
+        self._lock = threading.Lock()
+        return self._lock
+
+    def _start(self) -> None:
+        ready = threading.Event()
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=_run, args=(loop, ready), name=self._name, daemon=True)
+        thread.start()
+        ready.wait()
+        self._loop, self._thread, self._pid = loop, thread, os.getpid()
+
+
+class _Job(Generic[R]):
+    """A coroutine on its way to the portal, with the caller's context and a thread-safe result."""
+
+    def __init__(self, make: Make[R]) -> None:
+        self.done: Future[R] = Future()
+        self._make = make
+        self._context = copy_context()
+        self._task: asyncio.Task[R] | None = None
+        self._cancelled = False
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Makes the coroutine and its task; runs on the portal."""
+        if self._cancelled:
+            self.done.cancel()
+            return
+        try:
+            coroutine = self._context.run(self._make)
+        except BaseException as error:  # noqa: BLE001  # handed to the waiting caller, not lost
+            self.done.set_exception(error)
+            return
+        self._task = loop.create_task(coroutine, context=self._context)
+        self._task.add_done_callback(self._finish)
+
+    def cancel(self) -> None:
+        """Cancels the task; runs on the portal."""
+        self._cancelled = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def abandon(self, loop: asyncio.AbstractEventLoop, grace_s: float) -> None:
+        """Cancels from the caller's thread and gives the task a moment to clean up."""
+        loop.call_soon_threadsafe(self.cancel)
+        wait([self.done], timeout=grace_s)
+
+    def _finish(self, task: asyncio.Task[R]) -> None:
+        if self.done.cancelled():
+            return
+        if task.cancelled():
+            self.done.cancel()
+        elif (error := task.exception()) is not None:
+            self.done.set_exception(error)
+        else:
+            self.done.set_result(task.result())
+
+
+class _Interruptible:
+    """Lets Ctrl-C reach a wait in the main thread whatever handler the kernel has installed.
+
+    In a cell with top-level ``await`` ipykernel swaps the handler for one that only cancels its
+    own task, so a blocking wait could not be interrupted.
+    """
+
+    def __enter__(self) -> None:
+        self._previous: Any = None
+        if threading.current_thread() is not threading.main_thread():
+            return
+        current = signal.getsignal(signal.SIGINT)
+        if current is not signal.default_int_handler and callable(current):
+            self._previous = current
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def __exit__(self, *exc: object) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+
+def _run(loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:
+    asyncio.set_event_loop(loop)
+    loop.call_soon(ready.set)
+    try:
+        loop.run_forever()
+    finally:
+        _cancel_all(loop)
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.wait(tasks, timeout=GRACE_S))

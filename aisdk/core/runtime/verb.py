@@ -1,0 +1,71 @@
+"""``@verb``: makes one async method of a domain a public, guarded operation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Protocol, TypeVar, cast
+
+from aisdk.core.runtime.guard import Call, Guard, Verb
+from aisdk.core.runtime.logging import new_request_id
+from aisdk.core.runtime.tenancy import checked_tenant
+
+__all__ = ["Guarded", "catalogue", "verb"]
+
+F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
+
+
+class Guarded(Protocol):
+    """A domain's service: stateless but for the parts it was wired with."""
+
+    @property
+    def guard(self) -> Guard:
+        """The steps that surround this service's verbs."""
+        ...
+
+
+def verb(name: str, *, reads: bool, bulk: bool = False) -> Callable[[F], F]:
+    """Marks an async method ``(self, tenant_id, …)`` as the public operation ``name``.
+
+    The call is checked for its tenant at once, before anything is awaited, and then runs inside
+    the service's guard. Signature, defaults and docstring stay as they are written.
+
+    Args:
+        name: ``domain.method``.
+        reads: Whether the tenant's data stay as they are.
+        bulk: Whether it works through a corpus and so has the long deadline.
+
+    Returns:
+        The decorator.
+    """
+    spec = Verb(name, reads=reads, bulk=bulk)
+
+    def decorate(method: F) -> F:
+        @functools.wraps(method)
+        def guarded(
+            self: Guarded, tenant_id: str = "", *args: Any, **kwargs: Any
+        ) -> Awaitable[Any]:
+            call = Call(spec, checked_tenant(tenant_id), new_request_id())
+            body = functools.partial(method, self, tenant_id, *args, **kwargs)
+            return self.guard.run(call, body)
+
+        guarded.__verb__ = spec  # type: ignore[attr-defined]  # how catalogue() finds it again
+        return cast("F", guarded)
+
+    return decorate
+
+
+def catalogue(*services: type) -> Iterator[tuple[Verb, Callable[..., Any]]]:
+    """The verbs of the given service classes with their functions, in the order written.
+
+    Args:
+        services: Classes of domains, such as ``RagService``.
+
+    Yields:
+        ``(verb, function)`` for every public operation.
+    """
+    for service in services:
+        for member in vars(service).values():
+            spec = getattr(member, "__verb__", None)
+            if isinstance(spec, Verb):
+                yield spec, member

@@ -1,0 +1,1 @@
+"""PostgreSQL and the cache: engine, embedded server, tenancy, schema and migrations."""

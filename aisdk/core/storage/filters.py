@@ -1,0 +1,150 @@
+"""Typed metadata filters, compiled from an allow-list of operators into bound parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import ColumnElement, and_, bindparam, func, not_, or_, true
+from sqlalchemy.dialects.postgresql import JSONB
+
+from aisdk.core.storage.tables import documents
+from aisdk.errors import InvalidInput
+
+__all__ = ["Where", "compile_where"]
+
+Where: TypeAlias = Mapping[str, Any]
+Column: TypeAlias = ColumnElement[Any]
+
+LARGEST: Final = 1_000
+TYPES: Final = {bool: "boolean", int: "number", float: "number", str: "string"}
+
+
+def compile_where(where: Where | None) -> ColumnElement[bool]:
+    """A condition on documents' metadata; it can only narrow what the tenant already sees.
+
+    Args:
+        where: Metadata key → a value (equality), or operator → value. All must hold. Operators:
+            ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``in``, ``not in``, ``contains`` (a list
+            holds the value), ``exists`` (bool). Values: text, numbers, booleans, None, dates
+            (compared as ISO text). Text compares with text only and numbers with numbers only;
+            ``!=`` and ``not in`` also match documents without the key.
+
+    Returns:
+        A SQLAlchemy condition without any value in its text.
+
+    Raises:
+        InvalidInput: An operator or a value is not of these.
+
+    Example:
+        >>> condition = compile_where({"year": {">=": 2020}, "tag": {"in": ["a", "b"]}})
+    """
+    if where is None:
+        return true()
+    if not isinstance(where, Mapping):
+        raise InvalidInput("where is not a dict.", hint='Write where={"year": {">=": 2020}}.')
+    if len(where) > LARGEST:
+        raise InvalidInput("where has too many keys.", hint=f"Use at most {LARGEST}.")
+    return and_(true(), *(_key(key, test) for key, test in where.items()))
+
+
+def _key(key: Any, test: Any) -> ColumnElement[bool]:
+    if not isinstance(key, str) or not key or "\0" in key:
+        raise InvalidInput("A metadata key in where is not text.", hint='Write {"year": 2020}.')
+    column = documents.c.metadata[key]
+    if not isinstance(test, Mapping):
+        return _equal(column, test)
+    if not test:
+        raise InvalidInput("A condition in where is empty.", hint='Write {"year": {">=": 2020}}.')
+    return and_(*(_operator(name)(column, value) for name, value in test.items()))
+
+
+def _operator(name: Any) -> Callable[[Column, Any], ColumnElement[bool]]:
+    found = _OPERATORS.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise InvalidInput(
+            "where has an unknown operator.", hint=f"Use one of: {', '.join(_OPERATORS)}."
+        )
+    return found
+
+
+def _equal(column: Column, value: Any) -> ColumnElement[bool]:
+    if value is None:
+        return or_(column.is_(None), func.jsonb_typeof(column) == "null")
+    return func.coalesce(column == _bound(value), False)  # SQL's coalesce
+
+
+def _unequal(column: Column, value: Any) -> ColumnElement[bool]:
+    return not_(_equal(column, value))
+
+
+def _ordered(symbol: str) -> Callable[[Column, Any], ColumnElement[bool]]:
+    def compare(column: Column, value: Any) -> ColumnElement[bool]:
+        plain = _plain(value)
+        if plain is None or isinstance(plain, bool):
+            raise InvalidInput(f"where compares with {symbol} what has no order.")
+        kind = func.jsonb_typeof(column) == TYPES[type(plain)]
+        return and_(kind, column.op(symbol, is_comparison=True)(_bound(plain)))
+
+    return compare
+
+
+def _among(column: Column, values: Any) -> ColumnElement[bool]:
+    if not isinstance(values, Sequence | set | frozenset) or isinstance(values, str):
+        raise InvalidInput("in needs a list.", hint='Write {"tag": {"in": ["a", "b"]}}.')
+    if len(values) > LARGEST:
+        raise InvalidInput("A list in where is too long.", hint=f"Use at most {LARGEST} values.")
+    return or_(*(_equal(column, value) for value in values)) if values else not_(true())
+
+
+def _not_among(column: Column, values: Any) -> ColumnElement[bool]:
+    return not_(_among(column, values))
+
+
+def _contains(column: Column, value: Any) -> ColumnElement[bool]:
+    holds = and_(func.jsonb_typeof(column) == "array", column.op("@>")(_bound(value)))
+    return func.coalesce(holds, False)  # SQL's coalesce
+
+
+def _exists(column: Column, value: Any) -> ColumnElement[bool]:
+    if not isinstance(value, bool):
+        raise InvalidInput("exists needs True or False.")
+    return column.is_not(None) if value else column.is_(None)
+
+
+def _plain(value: Any) -> str | int | float | bool | None:
+    """The value as JSON has it; numpy scalars become Python's."""
+    if isinstance(value, date):  # a datetime is a date too
+        return value.isoformat()
+    value = value.item() if hasattr(value, "item") and not isinstance(value, str) else value
+    if value is not None and type(value) not in TYPES:
+        raise InvalidInput(
+            "A value in where is of a kind that cannot be compared.",
+            hint="Use text, a number, True, False, None or a date.",
+        )
+    if isinstance(value, str) and "\0" in value:
+        raise InvalidInput("A value in where contains NUL.")
+    if isinstance(value, float) and value - value != 0:
+        raise InvalidInput("A value in where is not a finite number.")
+    plain: str | int | float | bool | None = value
+    return plain
+
+
+def _bound(value: Any) -> ColumnElement[Any]:
+    return bindparam(None, _plain(value), type_=JSONB, unique=True)
+
+
+_OPERATORS: Final[dict[str, Callable[[Column, Any], ColumnElement[bool]]]] = {
+    "=": _equal,
+    "==": _equal,
+    "!=": _unequal,
+    "<": _ordered("<"),
+    "<=": _ordered("<="),
+    ">": _ordered(">"),
+    ">=": _ordered(">="),
+    "in": _among,
+    "not in": _not_among,
+    "contains": _contains,
+    "exists": _exists,
+}

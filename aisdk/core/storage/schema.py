@@ -1,0 +1,180 @@
+"""Checks of a database before use, and the migrations that bring it up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from aisdk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = [
+    "REVISION",
+    "check_app_role",
+    "check_revision",
+    "check_server",
+    "migrate",
+    "revision_of",
+]
+
+REVISION: Final = "0001"
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+SERVER: Final = """
+SELECT current_setting('server_version_num')::int AS version,
+       (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS vector
+"""
+ROLE: Final = """
+SELECT r.rolname, r.rolsuper, r.rolbypassrls,
+       EXISTS (
+           SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+           WHERE n.nspname = 'aisdk' AND pg_has_role(r.oid, c.relowner, 'USAGE')
+       ) AS owns
+FROM pg_roles AS r WHERE r.rolname = current_user
+"""
+MIGRATE_HINT: Final = "Run: python -m aisdk migrate (with AISDK_DATABASE_OWNER_URL set)."
+
+
+async def check_server(connection: Any) -> None:
+    """Refuses a server that is too old or lacks pgvector.
+
+    Args:
+        connection: An open asyncpg connection.
+
+    Raises:
+        ConfigError: With the reason and the command that mends it.
+    """
+    row = await connection.fetchrow(SERVER)
+    if row["version"] < 150000:
+        raise ConfigError(
+            f"PostgreSQL {row['version'] // 10000} is too old.", hint="Use PostgreSQL 15 or newer."
+        )
+    if row["vector"] is None:
+        raise ConfigError(
+            "The database has no pgvector extension.",
+            hint="As a superuser in this database: CREATE EXTENSION vector;",
+        )
+    if tuple(int(part) for part in row["vector"].split(".")[:2]) < (0, 8):
+        raise ConfigError(
+            f"pgvector {row['vector']} is too old.",
+            hint="Install pgvector 0.8 or newer, then: ALTER EXTENSION vector UPDATE;",
+        )
+
+
+async def check_app_role(connection: Any) -> None:
+    """Refuses a role for which row-level security would not hold.
+
+    Args:
+        connection: An open asyncpg connection of the app role.
+
+    Raises:
+        ConfigError: The role is superuser, BYPASSRLS or owner of the tables.
+    """
+    role = await connection.fetchrow(ROLE)
+    name = role["rolname"]
+    if role["rolsuper"]:
+        raise ConfigError(
+            f"The role {name} is a superuser: tenants would not be isolated.",
+            hint=f"ALTER ROLE {name} NOSUPERUSER; or connect with another role.",
+        )
+    if role["rolbypassrls"]:
+        raise ConfigError(
+            f"The role {name} bypasses row-level security: tenants would not be isolated.",
+            hint=f"ALTER ROLE {name} NOBYPASSRLS;",
+        )
+    if role["owns"]:
+        raise ConfigError(
+            f"The role {name} owns aisdk's tables: it could switch isolation off.",
+            hint="Set AISDK_DATABASE_URL to another role; python -m aisdk migrate gives it rights.",
+        )
+
+
+async def revision_of(connection: Any) -> str | None:
+    """The schema's revision, or ``None`` where there is no schema yet."""
+    try:
+        revision: str | None = await connection.fetchval(
+            "SELECT version_num FROM aisdk.alembic_version"
+        )
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        return None
+    except asyncpg.InsufficientPrivilegeError:
+        raise ConfigError("The role has no rights on aisdk's tables.", hint=MIGRATE_HINT) from None
+    return revision
+
+
+def check_revision(revision: str | None) -> None:
+    """Refuses a schema that is not the one this version works with.
+
+    Raises:
+        ConfigError: It is missing, older or newer.
+    """
+    if revision is None:
+        raise ConfigError("The database has no aisdk schema.", hint=MIGRATE_HINT)
+    if revision < REVISION:
+        raise ConfigError(
+            f"The database has schema {revision}, this version needs {REVISION}.",
+            hint=MIGRATE_HINT,
+        )
+    if revision > REVISION:
+        raise ConfigError(
+            f"The database has schema {revision}, newer than this version's {REVISION}.",
+            hint="Upgrade aisdk: pip install -U aisdk",
+        )
+
+
+async def migrate(owner_url: str, app_role: str) -> None:
+    """Brings the schema up to date and gives the app role its rights.
+
+    Two callers at once are put in a row. Safe to run again.
+
+    Args:
+        owner_url: ``postgresql://…`` of the role that owns the schema.
+        app_role: The role that serves tenants; it must exist.
+
+    Raises:
+        ConfigError: The server is unfit.
+    """
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(owner_url),
+        poolclass=NullPool,
+    )
+    try:
+        async with engine.begin() as connection:
+            raw = await connection.get_raw_connection()
+            driver: Any = raw.driver_connection
+            await connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4711, 42)")
+            await driver.execute("CREATE SCHEMA IF NOT EXISTS aisdk")
+            await driver.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            await check_server(driver)
+            await connection.run_sync(_upgrade)
+            await driver.execute(_grants(app_role))
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _grants(app_role: str) -> str:
+    role = '"' + app_role.replace('"', '""') + '"'
+    return f"""
+    GRANT USAGE ON SCHEMA aisdk TO {role};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA aisdk TO {role};
+    REVOKE INSERT, UPDATE, DELETE ON aisdk.alembic_version FROM {role};
+    GRANT USAGE ON ALL SEQUENCES IN SCHEMA aisdk TO {role};
+    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA aisdk TO {role};
+    """

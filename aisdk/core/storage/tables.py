@@ -1,0 +1,136 @@
+"""The tables, as SQLAlchemy sees them; the migrations make them.
+
+Every primary key, foreign key and unique constraint begins with ``tenant_id``, and every table
+has row-level security, so the schema can be distributed by tenant without change.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+__all__ = [
+    "SCHEMA",
+    "chunk_vectors",
+    "chunks",
+    "documents",
+    "lexical_postings",
+    "lexical_segments",
+    "lexical_tombstones",
+    "metadata",
+    "stores",
+]
+
+SCHEMA: Final = "aisdk"
+metadata: Final = MetaData(schema=SCHEMA)
+
+
+def _tenant() -> Column[str]:
+    return Column("tenant_id", Text, primary_key=True)
+
+
+stores: Final = Table(
+    "stores",
+    metadata,
+    _tenant(),
+    Column("language", Text, nullable=False),
+    Column("embedding_model", Text),
+    Column("embedding_dimension", Integer),
+    Column("chunk_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+documents: Final = Table(
+    "documents",
+    metadata,
+    _tenant(),
+    Column("document_id", Uuid, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("metadata", JSONB, nullable=False),
+    Column("content_key", LargeBinary, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("chunk_count", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("error_code", Text),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("tenant_id", "source", name="documents_source"),
+)
+
+chunks: Final = Table(
+    "chunks",
+    metadata,
+    _tenant(),
+    Column("chunk_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("document_id", Uuid, nullable=False),
+    Column("start_char", Integer, nullable=False),
+    Column("end_char", Integer, nullable=False),
+    Column("heading", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    ForeignKeyConstraint(
+        ["tenant_id", "document_id"],
+        ["aisdk.documents.tenant_id", "aisdk.documents.document_id"],
+        name="chunks_document",
+    ),
+    Index("chunks_by_document", "tenant_id", "document_id", "start_char"),
+)
+
+chunk_vectors: Final = Table(
+    "chunk_vectors",
+    metadata,
+    _tenant(),
+    Column("chunk_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("embedding", VECTOR, nullable=False),
+    postgresql_partition_by="HASH (tenant_id)",
+)
+
+lexical_segments: Final = Table(
+    "lexical_segments",
+    metadata,
+    _tenant(),
+    Column("segment_id", Uuid, primary_key=True),
+    Column("chunk_ids", LargeBinary, nullable=False),
+    Column("lengths", LargeBinary, nullable=False),
+    Column("chunk_count", Integer, nullable=False),
+)
+
+lexical_postings: Final = Table(
+    "lexical_postings",
+    metadata,
+    _tenant(),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("segment_id", Uuid, primary_key=True),
+    Column("payload", LargeBinary, nullable=False),
+    ForeignKeyConstraint(
+        ["tenant_id", "segment_id"],
+        ["aisdk.lexical_segments.tenant_id", "aisdk.lexical_segments.segment_id"],
+        name="lexical_postings_segment",
+        ondelete="CASCADE",
+    ),
+)
+
+lexical_tombstones: Final = Table(
+    "lexical_tombstones",
+    metadata,
+    _tenant(),
+    Column("chunk_id", BigInteger, primary_key=True, autoincrement=False),
+)

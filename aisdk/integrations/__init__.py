@@ -1,0 +1,1 @@
+"""Third parties that aisdk can work with."""

@@ -1,0 +1,50 @@
+"""Errors in four lines: what happened, where in the user's cell, what to do, how to see more."""
+
+from __future__ import annotations
+
+import linecache
+import traceback
+from typing import Any
+
+from aisdk.core.results.text import clean_text
+from aisdk.errors import AisdkError
+
+__all__ = ["render_error"]
+
+
+def render_error(shell: Any, error: AisdkError) -> list[str]:
+    """The traceback that IPython shows for one of our errors, as a list of lines.
+
+    It names the place in the user's cell and leaves out our own frames. After ``%xmode Verbose``,
+    and for ``%tb Verbose``, it is the full traceback of IPython.
+
+    Args:
+        shell: The running ``InteractiveShell``.
+        error: The error that reached the user's cell.
+    """
+    if shell.InteractiveTB.mode == "Verbose":
+        return _full(shell, error)
+    lines = [f"{type(error).__name__}: {error.message}"]
+    if place := _place(shell, error):
+        lines.append(f"  where: {place}")
+    if error.hint:
+        lines.append(f"  hint:  {error.hint}")
+    lines.append("  more:  %tb Verbose")
+    return [clean_text(line) for line in lines]
+
+
+def _full(shell: Any, error: AisdkError) -> list[str]:
+    made: list[str] = shell.InteractiveTB.structured_traceback(
+        type(error), error, error.__traceback__
+    )
+    return made
+
+
+def _place(shell: Any, error: AisdkError) -> str:
+    """The innermost line of a cell that led to the error, such as ``Cell In[3], line 2: …``."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        path = frame.f_code.co_filename
+        if name := shell.compile.format_code_name(path):
+            code = linecache.getline(path, line).strip()
+            return f"{' '.join(name)}, line {line}: {code}"
+    return ""

@@ -1,0 +1,124 @@
+"""Settings, read once from the environment (``AISDK_…``) and never changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from aisdk.errors import ConfigError
+
+__all__ = ["Settings", "load_settings"]
+
+Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with its environment variable.
+
+    Attributes:
+        home: ``AISDK_HOME``: folder of the embedded database and of prepared models.
+        database_url: ``AISDK_DATABASE_URL``: ``postgresql://user:password@host/database`` of the
+            app role. Without it an embedded PostgreSQL is started.
+        database_owner_url: ``AISDK_DATABASE_OWNER_URL``: the role that owns the schema; only
+            ``python -m aisdk migrate`` uses it.
+        pool_size: ``AISDK_POOL_SIZE``: connections a client may hold, 1 to 500.
+        pool_timeout_s: ``AISDK_POOL_TIMEOUT_S``: how long a call waits for a free connection.
+        connect_timeout_s: ``AISDK_CONNECT_TIMEOUT_S``: how long opening a connection may take.
+        statement_timeout_s: ``AISDK_STATEMENT_TIMEOUT_S``: the server ends a statement after it.
+        idle_in_transaction_timeout_s: ``AISDK_IDLE_IN_TRANSACTION_TIMEOUT_S``: the server ends a
+            forgotten transaction after it.
+        command_timeout_s: ``AISDK_COMMAND_TIMEOUT_S``: the driver gives up on a silent server.
+        deadline_s: ``AISDK_DEADLINE_S``: budget of one call.
+        bulk_deadline_s: ``AISDK_BULK_DEADLINE_S``: budget of a call that works through a corpus.
+        shutdown_s: ``AISDK_SHUTDOWN_S``: how long closing waits for running calls.
+        dragonfly_url: ``AISDK_DRAGONFLY_URL``: ``redis://…`` of a shared cache. Without it each
+            client caches in its own process.
+        secret_key: ``AISDK_SECRET_KEY``: signs cursors. Set the same one in all processes that
+            hand cursors to each other; without it the database URL stands in.
+        language: ``AISDK_LANGUAGE``: language of a tenant's store that is made from now on.
+        embedding: ``AISDK_EMBEDDING``: ``auto`` (remote if a URL is set, else MiniLM if its
+            weights are found, else none), ``minilm``, ``remote`` or ``none``.
+        embedding_precision: ``AISDK_EMBEDDING_PRECISION``: ``fp32`` or ``int8`` for MiniLM.
+        embedding_url: ``AISDK_EMBEDDING_URL``: base URL of an OpenAI-compatible service.
+        embedding_model: ``AISDK_EMBEDDING_MODEL``: the model to ask it for.
+        embedding_dimension: ``AISDK_EMBEDDING_DIMENSION``: asked by a first call when not set.
+        embedding_api_key: ``AISDK_EMBEDDING_API_KEY``: its key.
+        minilm_path: ``AISDK_MINILM_PATH``: folder with MiniLM's model.safetensors and
+            tokenizer.json.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="AISDK_", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    home: Path = Field(default_factory=lambda: platformdirs.user_data_path("aisdk"))
+    database_url: SecretStr | None = None
+    database_owner_url: SecretStr | None = None
+    pool_size: int = Field(default=8, ge=1, le=500)
+    pool_timeout_s: Seconds = 10
+    connect_timeout_s: Seconds = 10
+    statement_timeout_s: Seconds = 30
+    idle_in_transaction_timeout_s: Seconds = 30
+    command_timeout_s: Seconds = 60
+    deadline_s: Seconds = 60
+    bulk_deadline_s: Seconds = 24 * 3600
+    shutdown_s: Seconds = 5
+    dragonfly_url: SecretStr | None = None
+    secret_key: SecretStr | None = Field(default=None, min_length=16)
+    language: str = "english"
+    embedding: Literal["auto", "minilm", "remote", "none"] = "auto"
+    embedding_precision: Literal["fp32", "int8"] = "fp32"
+    embedding_url: str | None = None
+    embedding_model: str | None = None
+    embedding_dimension: int | None = Field(default=None, ge=1, le=16_000)
+    embedding_api_key: SecretStr | None = None
+    minilm_path: Path | None = None
+
+    @field_validator("database_url", "database_owner_url")
+    @classmethod
+    def _postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("write postgresql://user:password@host:5432/database")
+        return url
+
+    @field_validator("dragonfly_url")
+    @classmethod
+    def _redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("write redis://host:6379/0")
+        return url
+
+    @field_validator("embedding_url")
+    @classmethod
+    def _http(cls, url: str | None) -> str | None:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("write https://host/v1")
+        return url
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+
+def load_settings() -> Settings:
+    """The settings of this environment, checked.
+
+    Raises:
+        ConfigError: A variable is wrong; the message names it and says what to write.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"AISDK_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+        raise ConfigError(
+            f"The environment is not set up: {wrong}.",
+            hint="Change or unset what is named, then connect again.",
+        ) from None

@@ -1,0 +1,24 @@
+"""A real IPython shell in this process, and a real kernel in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from aisdk.notebook import unload_ipython_extension
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """A shell that writes no history and is gone after the test."""
+    settings = Config()
+    settings.HistoryManager.enabled = False
+    settings.InteractiveShell.colors = "nocolor"
+    shell = InteractiveShell.instance(config=settings)
+    yield shell
+    unload_ipython_extension(shell)
+    shell.reset()
+    InteractiveShell.clear_instance()

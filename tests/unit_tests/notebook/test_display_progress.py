@@ -1,0 +1,95 @@
+"""Progress in a real shell's outputs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from IPython.utils.capture import RichOutput, capture_output
+
+from aisdk.core.results.progress import terminal
+from aisdk.notebook import progress
+from aisdk.notebook.progress import DisplayProgress, choose_progress
+
+
+def texts(outputs: list[RichOutput]) -> list[str]:
+    """The plain texts of all outputs and updates."""
+    return [output.data["text/plain"] for output in outputs]
+
+
+@pytest.mark.usefixtures("shell")
+def test_close_leaves_the_final_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done, failed, and how long it took is in the last update, in the same output."""
+    monkeypatch.setattr(progress, "_EVERY_S", 0.0)
+    with capture_output() as captured:
+        shown = DisplayProgress("add", "files", 3)
+        shown.advance()
+        shown.grow(4)
+        shown.advance(2, failed=1)
+        shown.close()
+    first, *updates = captured.outputs
+    assert len(updates) == 4
+    assert not first.update
+    assert {output.transient["display_id"] for output in captured.outputs} == {
+        first.transient["display_id"]
+    }
+    last = r"add: 3 of 4 files, 1 failed, \d+\.\d s, [\d,]+ files/s"
+    assert re.fullmatch(last, texts(updates)[-1])
+    assert '<progress max="4" value="4">' in updates[-1].data["text/html"]
+
+
+@pytest.mark.usefixtures("shell")
+def test_advance_often_updates_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Updates wait for their turn; the last one counts everything."""
+    monkeypatch.setattr(progress, "_EVERY_S", 3_600.0)
+    with capture_output() as captured:
+        shown = DisplayProgress("collect", "rows")
+        for _ in range(1_000):
+            shown.advance()
+        shown.close()
+        shown.close()
+    assert len(captured.outputs) == 2
+    assert texts(captured.outputs)[-1].startswith("collect: 1,000 rows")
+
+
+@pytest.mark.usefixtures("shell")
+def test_advance_from_many_threads_counts_all() -> None:
+    """The portal and its workers may all report."""
+    with capture_output() as captured:
+        shown = DisplayProgress("embed", "chunks")
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda _: shown.advance(1, failed=1), range(500)))
+        shown.close()
+        shown.advance()
+    assert texts(captured.outputs)[-1].startswith("embed: 500 chunks, 500 failed")
+
+
+@pytest.mark.usefixtures("shell")
+def test_title_is_escaped() -> None:
+    """A title may hold the name of a folder, and that may hold anything."""
+    with capture_output() as captured:
+        DisplayProgress("<script>\x1b", "files").close()
+    bundle: dict[str, Any] = captured.outputs[-1].data
+    assert "<script>" not in bundle["text/html"]
+    assert "\x1b" not in bundle["text/plain"]
+
+
+@pytest.mark.usefixtures("shell")
+def test_choose_progress_in_a_shell_without_kernel_is_the_terminal_s() -> None:
+    """IPython in a terminal draws a bar."""
+    assert choose_progress() is terminal
+
+
+def test_choose_progress_outside_ipython_does_not_import_it() -> None:
+    """A script stays without IPython, pandas and pyarrow."""
+    code = (
+        "import sys; from aisdk.notebook import choose_progress; print(choose_progress().__name__);"
+        "print({'IPython', 'ipywidgets', 'pandas', 'pyarrow'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, capture_output=True, check=True)  # noqa: S603  # our own code
+    assert ran.stdout.split() == [b"terminal", b"set()"]

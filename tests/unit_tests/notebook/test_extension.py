@@ -1,0 +1,115 @@
+"""What `%load_ext` changes in a real shell."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from aisdk.errors import AisdkError, ConfigError, NotFound
+from aisdk.notebook import allow_nested_asyncio
+
+FAILING_CELL = """
+from aisdk.errors import NotFound
+def look():
+    raise NotFound(hint="List what there is.")
+look()
+"""
+
+
+def run_failing(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> str:
+    """Runs the failing cell, checks that it counts as failed, and gives what was shown."""
+    capsys.readouterr()
+    result = shell.run_cell(FAILING_CELL, store_history=True)
+    assert isinstance(result.error_in_exec, NotFound)
+    return capsys.readouterr().out
+
+
+def test_load_shows_our_errors_in_four_lines(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What happened, where in the cell, what to do, how to see more."""
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    assert run_failing(shell, capsys).splitlines() == [
+        "NotFound: There is no such thing in this tenant.",
+        '  where: Cell In[1], line 3: raise NotFound(hint="List what there is.")',
+        "  hint:  List what there is.",
+        "  more:  %tb Verbose",
+    ]
+
+
+def test_load_leaves_other_errors_alone(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A ZeroDivisionError keeps its traceback."""
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    shell.run_cell("1 / 0")
+    assert "Traceback" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mode", ["%tb Verbose", "%xmode Verbose"])
+def test_verbose_shows_the_full_traceback(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    """Nothing is hidden from who asks: for the last error, or from now on."""
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    if mode == "%tb Verbose":
+        run_failing(shell, capsys)
+        shell.run_cell(mode)
+        shown = capsys.readouterr().out
+    else:
+        shell.run_cell(mode)
+        shown = run_failing(shell, capsys)
+        shell.run_cell("%xmode Context")
+    assert "Traceback (most recent call last)" in shown
+    assert "def look():" in shown
+    assert "interactiveshell" not in shown
+
+
+def test_reload_twice_changes_nothing(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Loading again, also by reloading, leaves one display of errors."""
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    shell.run_line_magic("reload_ext", "aisdk.notebook")
+    assert len(run_failing(shell, capsys).splitlines()) == 4
+
+
+def test_unload_restores_the_tracebacks_of_ipython(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of ours stays behind."""
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    shell.run_line_magic("unload_ext", "aisdk.notebook")
+    assert not hasattr(AisdkError, "_render_traceback_")
+    assert "Traceback (most recent call last)" in run_failing(shell, capsys)
+
+
+def test_error_raised_outside_any_cell_has_no_place(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error that no cell led to, and that has no hint, takes two lines."""
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    error = NotFound("Gone.")
+    shell.showtraceback((NotFound, error, None))
+    assert capsys.readouterr().out.splitlines() == ["NotFound: Gone.", "  more:  %tb Verbose"]
+
+
+def test_error_message_cannot_control_the_terminal(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Escape sequences in a message become visible."""
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    shell.showtraceback((NotFound, NotFound("\x1b[2Jgone"), None))
+    assert "\x1b[2J" not in capsys.readouterr().out
+
+
+def test_allow_nested_asyncio_without_its_package_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The opt-in names the extra it needs."""
+    monkeypatch.setitem(sys.modules, "nest_asyncio2", None)
+    with pytest.raises(ConfigError, match=r"aisdk\[notebook\]"):
+        allow_nested_asyncio()

@@ -1,0 +1,204 @@
+"""Rows as HTML that hostile text cannot leave."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aisdk.core.results import html
+from aisdk.core.results.frame import Column
+from aisdk.core.results.html import render_html
+from aisdk.core.results.text import Preview, clean_text
+
+COLUMNS = (Column("text", "text", False), Column("size", "int", True))
+
+ALLOWED = {
+    "caption": {},
+    "details": {},
+    "div": {"class": "aisdk-rows tex2jax_ignore mathjax_ignore"},
+    "mark": {},
+    "p": {},
+    "style": {},
+    "summary": {},
+    "table": {},
+    "tbody": {},
+    "td": {"class": "number", "colspan": "2"},
+    "tfoot": {},
+    "th": {"class": "number", "scope": "col"},
+    "thead": {},
+    "tr": {},
+}
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</td></tr></table><script>alert(1)</script>",
+    "</style><script>alert(1)</script>",
+    "</summary></details><iframe src='javascript:alert(1)'>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    "<a href='javascript:alert(1)'>click</a>",
+    "<!-- <b> --><b>",
+    "<![CDATA[<b>]]>",
+    "<?php echo 1 ?>",
+    "&lt;script&gt;",
+    "&#60;script&#62;",
+    "<\x00script>",
+    "<scr\u200dipt>",
+    "\uff1cscript\uff1e",
+    "<plaintext>",
+    "<textarea>",
+    "<math><mtext></mtext><mglyph><style><img src=x onerror=alert(1)>",
+    "$\\href{javascript:alert(1)}{x}$",
+    "{{constructor.constructor('alert(1)')()}}",
+    "\ud800<b>",
+    "<style>@import 'https://example.org/x.css'</style>",
+    "mark</mark><b>",
+]
+
+
+class Found(HTMLParser):
+    """Collects what a browser would see: elements with attributes, and character data."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.problems: list[str] = []
+        self.open: list[str] = []
+        self.cells: list[str] = []
+        self.feed(text)
+        self.close()
+        self.problems += [f"not closed: {tag}" for tag in self.open]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Only tags and attributes of the list may appear."""
+        allowed = ALLOWED.get(tag)
+        if allowed is None:
+            self.problems.append(f"tag {tag}")
+        for name, value in attrs:
+            if allowed is None or allowed.get(name) != value:
+                self.problems.append(f"attribute {name} of {tag}")
+        self.open.append(tag)
+        if tag in ("td", "p"):
+            self.cells.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Tags must nest."""
+        if not self.open or self.open.pop() != tag:
+            self.problems.append(f"misplaced end of {tag}")
+
+    def handle_data(self, data: str) -> None:
+        """Text of a cell, or else of the style sheet or caption."""
+        if self.open[-1:] == ["style"]:
+            self.problems += ["changed style"] if data != html._STYLE else []
+        elif "tbody" in self.open:
+            self.cells[-1] += data
+
+    def handle_comment(self, data: str) -> None:
+        """There are no comments."""
+        self.problems.append(f"comment {data}")
+
+    def handle_decl(self, decl: str) -> None:
+        """There are no declarations."""
+        self.problems.append(f"declaration {decl}")
+
+    def handle_pi(self, data: str) -> None:
+        """There are no processing instructions."""
+        self.problems.append(f"instruction {data}")
+
+    def unknown_decl(self, data: str) -> None:
+        """There are no unknown declarations."""
+        self.problems.append(f"unknown declaration {data}")
+
+
+def page_html(*texts: str, title: str = "Page[Row]", terms: tuple[str, ...] = ()) -> str:
+    """The HTML of one row a text."""
+    records = [(text, 1) for text in texts]
+    return render_html(Preview(title, COLUMNS, records, "page.next()", terms))
+
+
+@pytest.mark.parametrize("repeat", [1, 20], ids=["short", "folded"])
+@pytest.mark.parametrize("payload", HOSTILE)
+def test_render_hostile_text_stays_text(payload: str, repeat: int) -> None:
+    """No element, attribute or comment appears that is not ours, and the text is all there."""
+    text = payload * repeat
+    found = Found(page_html(text, terms=("script", "alert", "<b", "mark")))
+    assert found.problems == []
+    assert clean_text(text) in found.cells[:2]
+
+
+@given(st.text(alphabet=st.characters() | st.sampled_from("<>&\"'/=! -scriptonx"), max_size=300))
+def test_render_any_text_stays_text(text: str) -> None:
+    """The same for text that nobody thought of, also in the title and as a term."""
+    found = Found(page_html(text, title=text, terms=(text,) if text else ()))
+    assert found.problems == []
+
+
+@pytest.mark.parametrize("payload", [text for text in HOSTILE if re.search("<[a-z/!?]", text)])
+def test_render_without_escaping_is_caught(payload: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Positive control: the check of these tests sees every payload when escaping is removed."""
+    monkeypatch.setattr(html, "escape", str)
+    assert Found(page_html(payload)).problems != []
+
+
+def test_render_needs_nothing_from_outside() -> None:
+    """No script, link, image, import or id, so two outputs in one notebook cannot collide."""
+    shown = page_html("see https://example.org/ and javascript:alert(1)")
+    assert re.search(r"<(script|link|img|a|iframe|object)\b|\bid=|url\(|@import", shown) is None
+
+
+def test_render_is_a_table_for_a_screen_reader() -> None:
+    """A caption, column headings with their scope, and a foot with count and what comes next."""
+    shown = page_html("one", "two")
+    assert "<caption>Page[Row]</caption>" in shown
+    assert '<th scope="col">text</th>' in shown
+    assert ">2 rows, more: page.next()</td></tr></tfoot>" in shown
+
+
+def test_render_reads_well_without_styles() -> None:
+    """With the style sheet stripped, all that a reader needs is text."""
+    plain = re.sub(r"<style>.*?</style>", "", page_html("one"), flags=re.DOTALL)
+    words = re.sub(r"<[^>]*>", " ", plain).split()
+    assert words == ["Page[Row]", "text", "size", "one", "1", "1", "row,", "more:", "page.next()"]
+
+
+def test_render_follows_the_themes_of_its_hosts() -> None:
+    """Colours come from VS Code or Jupyter, and follow the system elsewhere."""
+    shown = page_html("one")
+    for variable in ("--vscode-editor-foreground", "--jp-content-font-color1"):
+        assert f"var({variable}," in shown
+    assert "prefers-color-scheme:dark" in shown
+
+
+def test_render_long_text_is_folded_and_cut_with_a_count() -> None:
+    """A long text opens on request, and says how much of it is left out."""
+    shown = page_html("a" * 5_000)
+    assert f"<summary>{'a' * 120}…</summary>" in shown
+    assert f"<p>{'a' * 2_000} … 3,000 more characters</p>" in shown
+
+
+def test_render_terms_mark_the_words_that_begin_with_them() -> None:
+    """A stem marks the forms of its word, without regard to case, and nothing within words."""
+    shown = page_html("Parsing a sparse parser", terms=("pars",))
+    assert "<mark>Parsing</mark> a sparse <mark>parser</mark>" in shown
+
+
+@pytest.mark.parametrize("text", ["x", "<&>'\"" * 1_000, "語" * 3_000])
+def test_render_ten_thousand_rows_stays_below_a_megabyte(text: str) -> None:
+    """However long the texts, the output is bounded and counts what it leaves out."""
+    shown = page_html(*[text] * 10_000)
+    assert len(shown.encode()) <= 1_000_000
+    rows = shown.count("<tr><td") - 1
+    assert 0 < rows <= 200
+    assert f"{rows:,} of 10,000 rows shown" in shown
+    assert Found(shown).problems == []
+
+
+@pytest.mark.parametrize("value", [None, ["<b>"], {"<b>": "<i>"}, b"<b>", 0.5])
+def test_render_any_kind_of_value_is_escaped(value: Any) -> None:
+    """Not only text goes through the same door."""
+    assert Found(render_html(Preview("", COLUMNS, [(value, None)]))).problems == []
