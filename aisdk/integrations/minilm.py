@@ -30,14 +30,14 @@ from aisdk.integrations.minilm_weights import (
     find_weights,
     sha256,
 )
+from aisdk.integrations.workers import share_out
 
 __all__ = ["MiniLM", "find_weights"]
 
 NAME: Final = "all-MiniLM-L6-v2"
 GRAPH_VERSION: Final = 1  # raise it when build_graph changes: older graphs are then left alone
-BATCH_PIECES: Final = 4_096  # padded word pieces of one inference: bounds memory and waiting
-TEXTS_AT_ONCE: Final = 512  # tokenised together, sorted by length among each other
-RUNNING: Final = 2  # inferences at a time: a query need not wait for a whole corpus
+BATCH_PIECES: Final = 256  # of one inference: enough to be efficient, small enough for a cache
+TEXTS_AT_ONCE: Final = 512  # tokenised together and grouped by length among each other
 
 Vectors = NDArray[np.float32]
 
@@ -72,7 +72,8 @@ class MiniLM:
         self._precision: Precision = precision
         self._loaded: _Loaded | None = None
         self._loading = threading.Lock()
-        self._running = asyncio.Semaphore(RUNNING)
+        self._cores = usable_cores()
+        self._running = asyncio.Semaphore(self._cores)
         self._closed = False
 
     @property
@@ -121,13 +122,16 @@ class MiniLM:
         self._loaded = None
 
     async def _embed_some(self, loaded: _Loaded, texts: Sequence[str], into: Vectors) -> None:
-        """Fills the rows of ``into``, batch by batch; a cancelled call stops between batches."""
+        """Fills the rows of ``into``, a batch a core; a cancelled call stops between batches."""
         pieces = await asyncio.to_thread(loaded.pieces, texts)
-        for batch in plan_batches([len(ids) for ids in pieces], BATCH_PIECES):
+
+        async def work(batch: list[int]) -> None:
+            ids = np.array([pieces[index] for index in batch], np.int32)
             async with self._running:
-                into[batch] = await asyncio.to_thread(
-                    loaded.infer, [pieces[index] for index in batch]
-                )
+                into[batch] = await asyncio.to_thread(loaded.infer, ids)
+
+        batches = plan_batches([len(ids) for ids in pieces], BATCH_PIECES)
+        await share_out(work, batches, min(self._cores, len(batches)))
 
     def _load(self) -> _Loaded:
         with self._loading:
@@ -151,7 +155,8 @@ class _Loaded:
         self._tokenizer.enable_truncation(MAX_WORD_PIECES)
         self._tokenizer.no_padding()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = usable_cores()
+        options.intra_op_num_threads = 1  # every core works on a batch of its own
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = onnxruntime.InferenceSession(
             str(graph), options, providers=["CPUExecutionProvider"]
         )
@@ -163,30 +168,27 @@ class _Loaded:
         """
         return [self._tokenizer.encode(_well_formed(text)).ids for text in texts]
 
-    def infer(self, pieces: Sequence[list[int]]) -> Vectors:
-        """The vectors of one batch of texts."""
-        ids = np.zeros((len(pieces), max(map(len, pieces))), np.int32)
-        mask = np.zeros_like(ids)
-        for row, text in enumerate(pieces):
-            ids[row, : len(text)] = text
-            mask[row, : len(text)] = 1
-        vectors: Vectors = self._session.run(["vectors"], {"ids": ids, "mask": mask})[0]
+    def infer(self, ids: NDArray[np.int32]) -> Vectors:
+        """The vectors of texts of equal length, given as rows of word pieces."""
+        vectors: Vectors = self._session.run(None, {"ids": ids})[0]
         return vectors
 
 
 def plan_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Groups texts of like length so that no batch, padded, exceeds a budget of word pieces.
+    """Groups texts of equal length, so that none is padded, within a budget of word pieces.
 
     Args:
         lengths: Word pieces of each text.
-        budget: Rows times longest row of a batch; a text longer than it goes alone.
+        budget: The most that a batch may hold; a text longer than it goes alone.
 
     Returns:
         The indices of the texts, each exactly once, the shortest texts first.
     """
     batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batches and (len(batches[-1]) + 1) * lengths[index] <= budget:
+        length = lengths[index]
+        fits = batches and (len(batches[-1]) + 1) * length <= budget
+        if fits and lengths[batches[-1][0]] == length:
             batches[-1].append(index)
         else:
             batches.append([index])

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 __all__ = ["DIMENSION", "MAX_WORD_PIECES", "Precision", "build_graph", "read_weights"]
 
 Precision = Literal["fp32", "int8"]
-Weights = Mapping[str, NDArray[np.float32]]
+Array = NDArray[np.float32]
+Weights = Mapping[str, Array]
 
 DIMENSION: Final = 384
 MAX_WORD_PIECES: Final = 256
@@ -25,7 +26,7 @@ IR_VERSION: Final = 10
 FUSED: Final = "com.microsoft"  # operators that only ONNX Runtime has
 
 
-def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
+def read_weights(path: Path) -> dict[str, Array]:
     """The float32 tensors of a safetensors file by name, as views into its bytes.
 
     Source:
@@ -45,10 +46,11 @@ def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def build_graph(weights: Weights, precision: Precision) -> bytes:
-    """The serialised model: word pieces and their mask in, unit vectors out.
+    """The serialised model: word pieces in, unit vectors out.
 
-    Inputs are ``ids`` and ``mask``, both int32 of shape (texts, pieces); the output ``vectors``
-    is float32 of shape (texts, 384): the mean of the last layer over the mask, L2-normalised.
+    The input ``ids`` is int32 of shape (texts, pieces): texts of equal length, so that nothing is
+    padded and nothing has to be masked. The output is float32 of shape (texts, 384): the mean
+    of the last layer over the pieces, L2-normalised.
 
     Args:
         weights: The tensors of the model by their published names.
@@ -58,8 +60,7 @@ def build_graph(weights: Weights, precision: Precision) -> bytes:
     hidden = _embeddings(graph)
     for layer in range(LAYERS):
         hidden = _encoder_layer(graph, hidden, f"encoder.layer.{layer}.")
-    _mean_of_unit_length(graph, hidden)
-    return graph.serialise()
+    return graph.serialise(_mean_of_unit_length(graph, hidden))
 
 
 def _embeddings(graph: _Graph) -> str:
@@ -80,28 +81,35 @@ def _embeddings(graph: _Graph) -> str:
 
 def _encoder_layer(graph: _Graph, hidden: str, name: str) -> str:
     """Self-attention and a feed-forward step, each added to its input and normalised."""
-    queries, keys, values = (
-        graph.linear(hidden, f"{name}attention.self.{part}") for part in ("query", "key", "value")
-    )
-    attended = graph.op(
-        "MultiHeadAttention", queries, keys, values, "", "mask", domain=FUSED, num_heads=HEADS
-    )
-    attended = graph.linear(attended, f"{name}attention.output.dense")
-    hidden = graph.add_and_normalise(attended, hidden, f"{name}attention.output.LayerNorm")
+    attended = graph.linear(_attention(graph, hidden, name), f"{name}attention.output.dense")
+    hidden = graph.normalise(graph.op("Add", attended, hidden), f"{name}attention.output.LayerNorm")
     wide = graph.op("Gelu", graph.linear(hidden, f"{name}intermediate.dense"))
     narrow = graph.linear(wide, f"{name}output.dense")
-    return graph.add_and_normalise(narrow, hidden, f"{name}output.LayerNorm")
+    return graph.normalise(graph.op("Add", narrow, hidden), f"{name}output.LayerNorm")
 
 
-def _mean_of_unit_length(graph: _Graph, hidden: str) -> None:
-    """The mean over the mask; its scale falls out with the L2 norm, so a sum is enough."""
-    from onnx import TensorProto
+def _attention(graph: _Graph, hidden: str, name: str) -> str:
+    """What each piece takes from all pieces of its text.
 
-    mask = graph.op("Cast", "mask", to=TensorProto.FLOAT)
-    row = graph.op("Unsqueeze", mask, graph.constant("one", np.array([1])))
-    total = graph.op("MatMul", row, hidden)
-    flat = graph.op("Squeeze", total, graph.constant("one", np.array([1])))
-    graph.op("LpNormalization", flat, axis=-1, p=2, output="vectors")
+    One operator does it all in float32; for integers its matrix product stands apart.
+    """
+    parts = [f"{name}attention.self.{part}" for part in ("query", "key", "value")]
+    merged = np.concatenate([graph.weights[f"{part}.weight"].T for part in parts], axis=1)
+    bias = np.concatenate([graph.weights[f"{part}.bias"] for part in parts])
+    joint = f"{name}attention.self"
+    if graph.precision == "fp32":
+        matrix = graph.constant(f"{joint}.weight", merged)
+        shift = graph.constant(f"{joint}.bias", bias)
+        return graph.op("Attention", hidden, matrix, shift, domain=FUSED, num_heads=HEADS)
+    product = graph.product(hidden, joint, merged, bias)
+    split = graph.ops("Split", product, outputs=3, axis=2, num_outputs=3)
+    return graph.op("MultiHeadAttention", *split, domain=FUSED, num_heads=HEADS)
+
+
+def _mean_of_unit_length(graph: _Graph, hidden: str) -> str:
+    """The direction of the mean over the pieces."""
+    pieces = graph.constant("one", np.array([1]))
+    return graph.op("LpNormalization", graph.op("ReduceMean", hidden, pieces, keepdims=0), p=2)
 
 
 class _Graph:
@@ -109,7 +117,7 @@ class _Graph:
 
     def __init__(self, weights: Weights, precision: Precision) -> None:
         self.weights = weights
-        self._precision = precision
+        self.precision = precision
         self._nodes: list[Any] = []
         self._constants: dict[str, Any] = {}
 
@@ -125,54 +133,48 @@ class _Graph:
         """A tensor of the model as it is."""
         return self.constant(name, self.weights[name])
 
-    def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """Adds a node and returns the name of its output."""
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """Adds a node with one output and returns the name of that output."""
+        return self.ops(kind, *inputs, outputs=1, **attributes)[0]
+
+    def ops(self, kind: str, *inputs: str, outputs: int, **attributes: Any) -> list[str]:
+        """Adds a node and returns the names of its outputs."""
         from onnx import helper
 
-        output = output or f"{kind}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
+        names = [f"{kind}_{len(self._nodes)}_{number}" for number in range(outputs)]
+        self._nodes.append(helper.make_node(kind, inputs, names, **attributes))
+        return names
 
     def linear(self, hidden: str, name: str) -> str:
-        """Hidden x weights + bias, in the precision of the graph."""
-        matrix = self.weights[f"{name}.weight"].T
-        bias = self.weight(f"{name}.bias")
-        if self._precision == "fp32":
+        """Hidden x the layer's weights + its bias."""
+        matrix, bias = self.weights[f"{name}.weight"].T, self.weights[f"{name}.bias"]
+        return self.product(hidden, name, matrix, bias)
+
+    def product(self, hidden: str, name: str, matrix: Array, bias: Array) -> str:
+        """Hidden x matrix + bias, in the precision of the graph."""
+        shift = self.constant(f"{name}.bias", bias)
+        if self.precision == "fp32":
             product = self.op("MatMul", hidden, self.constant(f"{name}.weight", matrix))
-            return self.op("Add", product, bias)
+            return self.op("Add", product, shift)
         rounded, scale = _int8_columns(matrix)
-        return self.op(
-            "DynamicQuantizeMatMul",
-            hidden,
-            self.constant(f"{name}.weight", rounded),
-            self.constant(f"{name}.scale", scale),
-            "",
-            bias,
-            domain=FUSED,
-        )
+        columns = self.constant(f"{name}.weight", rounded)
+        scales = self.constant(f"{name}.scale", scale)
+        return self.op("DynamicQuantizeMatMul", hidden, columns, scales, "", shift, domain=FUSED)
 
     def normalise(self, hidden: str, name: str) -> str:
         """Layer normalisation."""
         gain, shift = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
         return self.op("LayerNormalization", hidden, gain, shift, axis=-1, epsilon=EPSILON)
 
-    def add_and_normalise(self, hidden: str, skipped: str, name: str) -> str:
-        """Layer normalisation of a sum."""
-        gain, shift = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
-        return self.op(
-            "SkipLayerNormalization", hidden, skipped, gain, shift, domain=FUSED, epsilon=EPSILON
-        )
-
-    def serialise(self) -> bytes:
+    def serialise(self, result: str) -> bytes:
         """The finished model."""
         from onnx import TensorProto, helper
 
-        pieces, whole = ["texts", "pieces"], TensorProto.INT32
         graph = helper.make_graph(
             self._nodes,
             "all-MiniLM-L6-v2",
-            [helper.make_tensor_value_info(name, whole, pieces) for name in ("ids", "mask")],
-            [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["texts", DIMENSION])],
+            [helper.make_tensor_value_info("ids", TensorProto.INT32, ["texts", "pieces"])],
+            [helper.make_tensor_value_info(result, TensorProto.FLOAT, ["texts", DIMENSION])],
             list(self._constants.values()),
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
@@ -181,9 +183,7 @@ class _Graph:
         return serialised
 
 
-def _int8_columns(
-    matrix: NDArray[np.float32],
-) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def _int8_columns(matrix: Array) -> tuple[NDArray[np.int8], Array]:
     """The matrix as integers of -127 to 127 and the scale of each column."""
     scale = np.abs(matrix).max(axis=0) / np.float32(127)
     return np.rint(matrix / scale).astype(np.int8), scale

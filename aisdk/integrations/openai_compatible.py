@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from aisdk.core.runtime.dependency import TryAgain, attempt
 from aisdk.errors import BadReply, ClientClosed, ConfigError
+from aisdk.integrations.workers import share_out
 
 if TYPE_CHECKING:
     import aiohttp
@@ -114,19 +115,12 @@ class OpenAICompatible:
         """
         await self.warm()
         vectors = np.empty((len(texts), self.dimension), np.float32)
-        starts = iter(range(0, len(texts), BATCH_TEXTS))
 
-        async def work() -> None:
-            for start in starts:
-                batch = texts[start : start + BATCH_TEXTS]
-                vectors[start : start + BATCH_TEXTS] = await self._embed_batch(batch)
+        async def work(start: int) -> None:
+            batch = texts[start : start + BATCH_TEXTS]
+            vectors[start : start + BATCH_TEXTS] = await self._embed_batch(batch)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(PARALLEL_REQUESTS):
-                    group.create_task(work())
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
+        await share_out(work, range(0, len(texts), BATCH_TEXTS), PARALLEL_REQUESTS)
         return vectors
 
     async def close(self) -> None:

