@@ -48,7 +48,7 @@ def main() -> None:
 
     frame = pd.DataFrame(docstrings(), columns=["name", "module", "text"])
     frame = frame.drop_duplicates("name")
-    for what, options in ((
+    for what, options in (
         (frame, {"id": "name", "title": "name"}),
         (str(Path(__file__).parent / "**" / "*.md"), {}),
     ):
