@@ -11,15 +11,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from aisdk.connect import Client, connect
 from aisdk.errors import AisdkError
-from aisdk.settings import Settings
 
 if TYPE_CHECKING:
     from aisdk.core.documents.sources import Document
     from aisdk.session import AsyncSession, Session
+    from aisdk.settings import Settings
 
 __version__ = "0.1.0"
 
@@ -37,17 +38,19 @@ __all__ = [
 ]
 
 
+_LATER: Final = {
+    "AsyncSession": "aisdk.session",
+    "Document": "aisdk.core.documents.sources",
+    "Session": "aisdk.session",
+    "Settings": "aisdk.settings",
+}
+
+
 def __getattr__(name: str) -> Any:
     """What takes longer to import comes with its first use."""
-    if name in ("AsyncSession", "Session"):
-        from aisdk import session
-
-        return getattr(session, name)
-    if name == "Document":
-        from aisdk.core.documents.sources import Document
-
-        return Document
-    raise AttributeError(f"module 'aisdk' has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module 'aisdk' has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -12,27 +12,24 @@ from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from aisdk.core.runtime.deadline import DeadlineStep
-from aisdk.core.runtime.faces import Face
-from aisdk.core.runtime.guard import Guard
-from aisdk.core.runtime.intake import Intake
-from aisdk.core.runtime.logging import context_step, logger
 from aisdk.core.runtime.loop import LoopThread
-from aisdk.core.runtime.meter import MeterStep
 from aisdk.core.runtime.tenancy import checked_tenant
-from aisdk.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from aisdk.core.documents.faces import ClientDocuments
     from aisdk.core.rag.faces import ClientRag
     from aisdk.core.results.progress import Progress
+    from aisdk.core.runtime.faces import Face
+    from aisdk.core.runtime.guard import Guard
+    from aisdk.core.runtime.intake import Intake
     from aisdk.core.storage.embedded import EmbeddedServer
     from aisdk.core.storage.engine import Database, PoolOptions
     from aisdk.session import AsyncSession, Session
+    from aisdk.settings import Settings
 
 __all__ = ["Client", "connect"]
 
-F = TypeVar("F", bound=Face[Any])
+F = TypeVar("F", bound="Face[Any]")
 
 
 def connect(tenant_id: str, *, client: Client | None = None) -> Session:
@@ -86,6 +83,8 @@ class Client:
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
+        from aisdk.settings import load_settings
+
         self.settings = settings or load_settings()
         self._portal = LoopThread()
         self._parts = _Parts(self.settings, self._portal)
@@ -168,21 +167,31 @@ class _Parts:
     def __init__(self, settings: Settings, portal: LoopThread) -> None:
         self._settings = settings
         self._portal = portal
-        self._log = logger()
-        self._intake = Intake()
         self._lock = threading.RLock()
         self._warming: asyncio.Task[None] | None = None
         self._closed = False
 
     @cached_property
+    def intake(self) -> Intake:
+        """Counts the calls that run."""
+        from aisdk.core.runtime.intake import Intake
+
+        return Intake()
+
+    @cached_property
     def guard(self) -> Guard:
         """The steps around every verb, outermost first."""
+        from aisdk.core.runtime.deadline import DeadlineStep
+        from aisdk.core.runtime.guard import Guard
+        from aisdk.core.runtime.logging import context_step, logger
+        from aisdk.core.runtime.meter import MeterStep
+
         settings = self._settings
         return Guard(
             [
-                self._intake,
+                self.intake,
                 context_step,
-                MeterStep(self._log),
+                MeterStep(logger()),
                 DeadlineStep(call_s=settings.deadline_s, bulk_s=settings.bulk_deadline_s),
             ]
         )
@@ -210,10 +219,11 @@ class _Parts:
     @cached_property
     def cache(self) -> Any:
         """The shared cache, or one in this process."""
+        from aisdk.core.runtime.logging import logger
         from aisdk.core.storage.cache import open_cache
 
         url = self._settings.dragonfly_url
-        return open_cache(url.get_secret_value() if url else None, self._log)
+        return open_cache(url.get_secret_value() if url else None, logger())
 
     @cached_property
     def embedder(self) -> Any:
@@ -287,7 +297,7 @@ class _Parts:
             made["server"].close()
 
     async def _aclose(self) -> None:
-        await self._intake.drain(self._settings.shutdown_s)
+        await self.intake.drain(self._settings.shutdown_s)
         if self._warming is not None:
             await asyncio.wait([self._warming])
         made = vars(self)
@@ -375,6 +385,7 @@ def _progress(title: str, unit: str, total: int | None) -> Progress:
 
 async def _warm(warm: Callable[[], Any]) -> None:
     """Loads the model ahead of its use; a failure shows with the first use."""
+    from aisdk.core.runtime.logging import logger
     from aisdk.errors import AisdkError
 
     try:
@@ -385,6 +396,7 @@ async def _warm(warm: Callable[[], Any]) -> None:
 
 def _quietly(start: Callable[[], None]) -> None:
     """Starts ahead; a failure shows when the database is made ready."""
+    from aisdk.core.runtime.logging import logger
     from aisdk.errors import AisdkError
 
     try:

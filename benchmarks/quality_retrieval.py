@@ -196,7 +196,8 @@ def ndcg(scores: Scores, documents: NDArray[np.int64], grades: Mapping[int, int]
     discounts = 1 / np.log2(np.arange(2, 12))
     gains = np.array([grades.get(document, 0) for document in list(ranked)[:10]])
     best = np.array(sorted(grades.values(), reverse=True)[:10])
-    return float(gains @ discounts[: len(gains)] / (best @ discounts[: len(best)]))
+    gained = float(gains @ discounts[: len(gains)])
+    return gained / float(best @ discounts[: len(best)])
 
 
 async def measure(collection: Collection, embedder: MiniLM) -> dict[str, Scores]:

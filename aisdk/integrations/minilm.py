@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ NAME: Final = "all-MiniLM-L6-v2"
 GRAPH_VERSION: Final = 1  # raise it when build_graph changes: older graphs are then left alone
 BATCH_PIECES: Final = 256  # of one inference: enough to be efficient, small enough for a cache
 TEXTS_AT_ONCE: Final = 512  # tokenised together and grouped by length among each other
+PACKAGES: Final = ("onnx", "onnxruntime", "tokenizers")
 
 Vectors = NDArray[np.float32]
 
@@ -148,12 +149,8 @@ class _Loaded:
 
     def __init__(self, graph: Path, tokenizer: Path) -> None:
         import onnxruntime
-        from tokenizers import Tokenizer
 
-        check_digest(tokenizer)
-        self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        self._tokenizer.enable_truncation(MAX_WORD_PIECES)
-        self._tokenizer.no_padding()
+        self._tokenizer = load_tokenizer(tokenizer)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # every core works on a batch of its own
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -172,6 +169,21 @@ class _Loaded:
         """The vectors of texts of equal length, given as rows of word pieces."""
         vectors: Vectors = self._session.run(None, {"ids": ids})[0]
         return vectors
+
+
+def load_tokenizer(file: Path) -> Any:
+    """The published tokenizer, cutting after 256 word pieces and padding nothing.
+
+    Raises:
+        ConfigError: The file is not the published one.
+    """
+    from tokenizers import Tokenizer
+
+    check_digest(file)
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.enable_truncation(MAX_WORD_PIECES)
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def plan_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -249,11 +261,7 @@ def _well_formed(text: str) -> str:
 
 
 def _require_packages() -> None:
-    missing = [
-        name
-        for name in ("onnx", "onnxruntime", "tokenizers")
-        if importlib.util.find_spec(name) is None
-    ]
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
             f"MiniLM needs the packages {', '.join(missing)}.",
