@@ -88,14 +88,14 @@ def runner() -> Iterator[asyncio.Runner]:
         yield opened
 
 
-def bench_query(benchmark: Any, embedder: MiniLM, runner: asyncio.Runner) -> None:
+def test_query(benchmark: Any, embedder: MiniLM, runner: asyncio.Runner) -> None:
     """One question of six words."""
     vectors = benchmark(lambda: runner.run(embedder.embed([QUERY])))
     assert vectors.shape == (1, 384)
     benchmark.extra_info["peak_rss_mb"] = _peak_mb()
 
 
-def bench_batch(benchmark: Any, embedder: MiniLM, runner: asyncio.Runner) -> None:
+def test_batch(benchmark: Any, embedder: MiniLM, runner: asyncio.Runner) -> None:
     """64 passages of about 240 word pieces."""
     texts = passages(64)
     vectors = benchmark.pedantic(lambda: runner.run(embedder.embed(texts)), rounds=3)

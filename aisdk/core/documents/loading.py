@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 from aisdk.core.documents.parsing import is_known, parse
 from aisdk.core.documents.sources import (
@@ -231,8 +231,7 @@ def _url_key(url: str, scheme: str, files: Any, name: str) -> str:
 
 
 def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+    return re.sub(r"://[^/@]*@", "://", url)
 
 
 def _from_items(items: Iterable[Any], options: LoadOptions) -> Iterator[Source]:

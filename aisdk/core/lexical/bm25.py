@@ -49,8 +49,8 @@ class LexicalScores:
     Attributes:
         chunk_ids: int64, shape (live chunks,).
         scores: float64, the same shape; 0 for a chunk without any term of the query.
-        weights: float64, the weight of each term of the query (times its repetitions); a score
-            stays below their sum.
+        weights: float64, the weight of each term of the query (times its repetitions); no score
+            exceeds their sum, up to rounding.
     """
 
     chunk_ids: NDArray[np.int64]
@@ -124,7 +124,7 @@ def score_chunks(
     weights = _weights(live, [query[term] for term in terms], int(alive.sum()))
     average = lengths[alive].sum() / max(alive.sum(), 1) or 1.0
     damping = bm25.k1 * (1 - bm25.b + bm25.b * lengths / average)
-    gains = weights[live.terms] * live.counts / (live.counts + damping[live.rows])
+    gains = weights[live.terms] * (live.counts / (live.counts + damping[live.rows]))
     scores = np.bincount(live.rows, gains, len(ids)).astype(np.float64, copy=False)
     return LexicalScores(chunk_ids=ids[alive], scores=scores[alive], weights=weights)
 

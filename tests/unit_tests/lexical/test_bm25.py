@@ -76,7 +76,7 @@ def test_score_after_any_history_equals_the_definition(
         query, [build_segment(list(live), ANALYZER.analyse_many(list(live.values())))], [], bm25
     )
     assert np.array_equal(found.of(list(live)), whole.of(list(live)))
-    assert (found.scores <= found.ceiling).all()
+    assert (found.scores <= found.ceiling * (1 + 1e-12)).all()  # sums differ by their rounding
 
 
 def test_score_of_segments_with_only_the_buckets_asked_for_is_the_same() -> None:
