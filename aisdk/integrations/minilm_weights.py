@@ -98,7 +98,10 @@ def _hugging_face() -> Path | None:
         try:
             folder = Path(
                 snapshot_download(
-                    REPOSITORY, allow_patterns=list(DIGESTS), local_files_only=local, max_workers=2
+                    REPOSITORY,  # nosec B615  # the digests of the files are checked
+                    allow_patterns=list(DIGESTS),
+                    local_files_only=local,
+                    max_workers=2,
                 )
             )
         except (LocalEntryNotFoundError, OSError):

@@ -1,0 +1,64 @@
+"""Real parts for the tests: one embedded PostgreSQL for all, a fresh tenant for each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import aisdk
+from aisdk.settings import Settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
+    """No AISDK_ variable of the developer's reaches a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AISDK_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def home(clean_environment: None) -> Iterator[Path]:
+    """A data folder of the tests' own, with a path short enough for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="aisdk-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def client(home: Path) -> Iterator[aisdk.Client]:
+    """A client without an embedding model, shared by all tests."""
+    with aisdk.Client(Settings(home=home, embedding="none")) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def minilm_client(home: Path) -> Iterator[aisdk.Client]:
+    """A client with the default embedding model."""
+    with aisdk.Client(Settings(home=home, embedding="minilm")) as shared:
+        yield shared
+
+
+@pytest.fixture
+def tenant() -> str:
+    """A tenant that no other test has."""
+    return f"t-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def session(client: aisdk.Client, tenant: str) -> aisdk.Session:
+    """A blocking session of a fresh tenant, without an embedding model."""
+    return aisdk.connect(tenant, client=client)
+
+
+@pytest.fixture
+def minilm_session(minilm_client: aisdk.Client, tenant: str) -> aisdk.Session:
+    """A blocking session of a fresh tenant, with the default embedding model."""
+    return aisdk.connect(tenant, client=minilm_client)
