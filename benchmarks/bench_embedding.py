@@ -57,7 +57,15 @@ def passages(count: int) -> list[str]:
 
 def _docstrings() -> Iterator[str]:
     package_names = ("asyncio", "collections", "concurrent.futures", "email", "http", "json")
-    single_names = ("argparse", "datetime", "decimal", "inspect", "pathlib", "statistics", "typing")
+    single_names = (
+        "argparse",
+        "datetime",
+        "decimal",
+        "inspect",
+        "pathlib",
+        "statistics",
+        "zipfile",
+    )
     for name in (*package_names, *single_names, "random", "shutil", "socket", "string", "tarfile"):
         module = import_module(name)
         inside = [

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
-from hashlib import blake2b
-from typing import Any, Final, Protocol
+from hashlib import sha256
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from pydantic_core import to_json
 
+from aisdk.core.documents.cleaning import clean_text, not_empty
+from aisdk.core.documents.metadata import check_size, checked_metadata
+from aisdk.core.documents.unreadable import too_large
 from aisdk.core.results.frame import JSON
 from aisdk.errors import InvalidInput, Unreadable
 
@@ -18,21 +19,17 @@ __all__ = [
     "JSON",
     "LOADER_VERSION",
     "Document",
+    "FailedSource",
+    "Kind",
     "LoadOptions",
     "Parsed",
     "Source",
     "TextSource",
     "checked_metadata",
-    "clean_text",
-    "damaged",
-    "not_empty",
-    "parser_missing",
-    "too_large",
 ]
 
 LOADER_VERSION: Final = 1
-LARGEST_METADATA: Final = 256 * 1024
-DEEPEST: Final = 16
+Kind: TypeAlias = Literal["prose", "markdown", "python", "code", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +57,13 @@ class Parsed:
         text: Without NUL characters and lone surrogates; lines end with a newline only.
         title: May be empty.
         metadata: JSON values.
-        kind: How to cut it: ``prose``, ``markdown``, ``html``, ``notebook``, ``python``, ``code``
-            or ``table``.
+        kind: How to cut it; parsers that find headings write them as Markdown.
     """
 
     text: str
     title: str
     metadata: dict[str, JSON]
-    kind: str
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +95,11 @@ class LoadOptions:
                 raise InvalidInput(f"{name} must be a whole number from 1 to {largest:,}.")
         if self.id is not None and self.source is not None:
             raise InvalidInput("id and source name the same thing.", hint="Give one of them.")
+
+    @property
+    def key(self) -> str | None:
+        """The DataFrame's column that identifies a row, under either name."""
+        return self.id if self.id is not None else self.source
 
 
 class Source(Protocol):
@@ -134,13 +135,30 @@ class Source(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class TextSource:
-    """A text that is at hand: of a list, a ``Document`` or a DataFrame's row."""
+    """A text that is at hand: of a list, a ``Document`` or a DataFrame's row.
+
+    Attributes:
+        source: Its key; from the text when empty.
+        text: The text, or whatever stands in its place.
+        title: Its title.
+        metadata: JSON values, as ``checked_metadata`` gives them.
+        max_chars: The longest text that is taken.
+    """
 
     source: str
-    document: Document
+    text: Any
+    title: str
+    metadata: dict[str, JSON]
     max_chars: int
+    digest: bytes = b""
+
+    def __post_init__(self) -> None:
+        if type(self.text) is str:
+            self.digest = sha256(self.text.encode("utf-8", "surrogatepass")).digest()
+        if not self.source:
+            self.source = f"text:{self.digest.hex()[:32]}"
 
     def read(self) -> None:
         """Nothing is to be read.
@@ -148,155 +166,62 @@ class TextSource:
         Raises:
             Unreadable: The text is no text, or too long.
         """
-        if not isinstance(self.document.text, str):
-            raise Unreadable("A text is missing.", hint="Give a text.", reason="no_text")
-        if len(self.document.text) > self.max_chars:
+        if not self.digest:
+            not_empty("")
+        if len(self.text) > self.max_chars:
             raise too_large()
 
     def content_key(self, data: bytes | None) -> bytes:
-        """A hash of text, title and metadata."""
+        """A hash of text, title and metadata.
+
+        Raises:
+            Unreadable: The metadata are too large.
+        """
         del data
-        whole = blake2b(f"{LOADER_VERSION}|text|{len(self.document.title)}|".encode())
-        whole.update(self.document.title.encode("utf-8", "surrogatepass"))
-        if self.document.metadata:
-            whole.update(to_json(checked_metadata(self.document.metadata)))
-        whole.update(b"|")
-        whole.update(self.document.text.encode("utf-8", "surrogatepass"))
-        return whole.digest()[:32]
+        title = self.title.encode("utf-8", "surrogatepass")
+        metadata = check_size(to_json(self.metadata)) if self.metadata else b""
+        head = b"%d|text|%d|" % (LOADER_VERSION, len(title))
+        return sha256(head + title + metadata + self.digest).digest()
 
     def size_bytes(self, data: bytes | None) -> int:
         """Length of the text in UTF-8."""
         del data
-        return len(self.document.text.encode("utf-8", "surrogatepass"))
+        text: str = self.text
+        return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
     def parse(self, data: bytes | None) -> Parsed:
         """The cleaned text."""
         del data
-        metadata = checked_metadata(self.document.metadata)
-        text = not_empty(clean_text(self.document.text))
-        return Parsed(text, clean_text(self.document.title), metadata, "prose")
+        text = not_empty(clean_text(self.text))
+        return Parsed(text, clean_text(self.title).strip(), self.metadata, "prose")
 
 
-def clean_text(text: str) -> str:
-    """The text as it can be stored: no NUL, no lone surrogate, newlines only."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if "\0" in text:
-        text = text.replace("\0", "")
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+@dataclass(frozen=True, slots=True)
+class FailedSource:
+    """What was found in place of a source, and cannot be added; reading it tells why."""
 
+    source: str
+    error: Unreadable
 
-def not_empty(text: str) -> str:
-    """The text, if there is any.
+    def read(self) -> bytes | None:
+        """Nothing.
 
-    Raises:
-        Unreadable: It is empty or white space only.
-    """
-    if not text.strip():
-        raise Unreadable(
-            "A source has no text.", hint="Leave it out, or give it a text.", reason="empty"
-        )
-    return text
+        Raises:
+            Unreadable: Always.
+        """
+        raise self.error
 
+    def content_key(self, data: bytes | None) -> bytes:
+        """Nothing is known of the content."""
+        del data
+        raise self.error
 
-def too_large() -> Unreadable:
-    """The error for a source above its limit."""
-    return Unreadable(
-        "A source is larger than the limit.",
-        hint="Split it, or raise max_bytes.",
-        reason="too_large",
-    )
+    def size_bytes(self, data: bytes | None) -> int:
+        """Nothing is there."""
+        del data
+        return 0
 
-
-def parser_missing() -> Unreadable:
-    """The error for a format whose package is not installed."""
-    return Unreadable(
-        "The package for this format is not installed.",
-        hint='pip install "aisdk[files]"',
-        reason="parser_missing",
-    )
-
-
-def damaged() -> Unreadable:
-    """The error for a file that is not what its name says."""
-    return Unreadable(
-        "A file is damaged, or not of the format its name tells.",
-        hint="Open and save it again, or correct its suffix.",
-        reason="damaged",
-    )
-
-
-def checked_metadata(metadata: Any) -> dict[str, JSON]:
-    """Metadata as JSON has it; dates become ISO text, missing and infinite numbers ``None``.
-
-    Raises:
-        Unreadable: They are no mapping of text keys to JSON values, or larger than 256 KiB.
-    """
-    if not metadata:
-        return {}
-    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
-        raise _bad_metadata("Metadata must be a dict with text keys.")
-    cleaned = {clean_text(key): _json(value, 0) for key, value in metadata.items()}
-    if len(to_json(cleaned)) > LARGEST_METADATA:
-        raise _bad_metadata("Metadata are larger than 256 KiB.")
-    return cleaned
-
-
-def _json(value: Any, depth: int) -> JSON:
-    """One value as JSON has it."""
-    if depth > DEEPEST:
-        raise _bad_metadata("Metadata are nested too deeply.")
-    if isinstance(value, str):
-        return clean_text(value)
-    for kinds, convert in _CONVERSIONS:
-        if isinstance(value, kinds):
-            return convert(value, depth)
-    if value is None or _is_missing(value):
-        return None
-    if hasattr(value, "item"):  # a scalar of numpy
-        return _json(value.item(), depth + 1)
-    raise _bad_metadata("A metadata value is of a kind that JSON does not have.")
-
-
-def _number(value: float, _: int) -> JSON:
-    return value if math.isfinite(value) else None
-
-
-def _whole(value: int, _: int) -> JSON:
-    return value if abs(value) < 2**63 else str(value)
-
-
-def _date(value: date, _: int) -> JSON:
-    return None if _is_missing(value) else value.isoformat()
-
-
-def _is_missing(value: Any) -> bool:
-    """Whether it is pandas' NaT or NA."""
-    return type(value).__name__ in ("NaTType", "NAType")
-
-
-def _list(value: Any, depth: int) -> JSON:
-    return [_json(item, depth + 1) for item in value]
-
-
-def _dict(value: Mapping[Any, Any], depth: int) -> JSON:
-    return {clean_text(str(key)): _json(item, depth + 1) for key, item in value.items()}
-
-
-def _bad_metadata(message: str) -> Unreadable:
-    return Unreadable(
-        message, hint="Use text, numbers, booleans, None, lists and dicts.", reason="bad_metadata"
-    )
-
-
-_Conversion = Callable[[Any, int], JSON]
-_CONVERSIONS: Final[tuple[tuple[Any, _Conversion], ...]] = (
-    (bool, lambda value, _: bool(value)),
-    (int, _whole),
-    (float, _number),
-    (date, _date),
-    (Mapping, _dict),
-    ((list, tuple, set, frozenset), _list),
-)
+    def parse(self, data: bytes | None) -> Parsed:
+        """There is no text."""
+        del data
+        raise self.error

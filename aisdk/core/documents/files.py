@@ -1,0 +1,212 @@
+"""Files of this machine: found in folders and by globs without leaving them, read with limits."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from pathlib import Path, PurePath
+from typing import Final
+
+from aisdk.core.documents.parsing import is_known, parse
+from aisdk.core.documents.sources import LOADER_VERSION, FailedSource, LoadOptions, Parsed, Source
+from aisdk.core.documents.unreadable import too_large, unreachable
+from aisdk.errors import InvalidInput, Unreadable
+
+__all__ = ["FileSource", "Pattern", "from_path", "hash_bytes"]
+
+PASSED_OVER: Final = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
+LONGEST_PATTERN: Final = 4_096
+# Not every system has each of these; without them the checks before opening remain.
+OPEN_FLAGS: Final = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A file of this machine; ``root`` is the folder that it must not leave."""
+
+    source: str
+    path: Path
+    root: Path | None
+    options: LoadOptions
+
+    def read(self) -> bytes:
+        """Its bytes.
+
+        Raises:
+            Unreadable: It leaves its folder, is no regular file, is too large or cannot be read.
+        """
+        try:
+            path = self.path.resolve(strict=True)
+            if self.root is not None and not path.is_relative_to(self.root):
+                raise _outside()
+            _check_regular(path.stat().st_mode)  # opening a pipe or a device may do something
+            with os.fdopen(os.open(path, OPEN_FLAGS), "rb") as file:
+                _check_regular(os.fstat(file.fileno()).st_mode)
+                data = file.read(self.options.max_bytes + 1)
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
+            if isinstance(error, Unreadable):
+                raise
+            raise unreachable(error) from error
+        if len(data) > self.options.max_bytes:
+            raise too_large()
+        return data
+
+    def content_key(self, data: bytes | None) -> bytes:
+        """A hash of the bytes."""
+        return hash_bytes(data)
+
+    def size_bytes(self, data: bytes | None) -> int:
+        """Number of bytes."""
+        return len(data or b"")
+
+    def parse(self, data: bytes | None) -> Parsed:
+        """Its text, by the format that its name tells."""
+        return parse(self.path.name, data or b"", self.options)
+
+
+class Pattern:
+    """The parts of a glob, matched name by name on the way down, so that nothing else is listed.
+
+    The places that a path may have reached in the pattern are a set of numbers; ``**`` stays where
+    it is or is left. Hidden names match only what begins with a dot itself.
+    """
+
+    def __init__(self, parts: Sequence[str]) -> None:
+        self._parts = parts
+        self.start = self._closed({0})
+
+    def step(self, places: frozenset[int], name: str) -> frozenset[int]:
+        """The places after one more name; empty when it does not match."""
+        reached: set[int] = set()
+        for place in places - {len(self._parts)}:
+            part = self._parts[place]
+            if part == "**":
+                if not name.startswith(".") and name not in PASSED_OVER:
+                    reached.add(place)
+            elif fnmatchcase(name, part) and (part[0] == "." or name[0] != "."):
+                reached.add(place + 1)
+        return self._closed(reached)
+
+    def accepts(self, places: frozenset[int]) -> bool:
+        """Whether a file that is reached by these places matches."""
+        return len(self._parts) in places
+
+    def descends(self, places: frozenset[int]) -> bool:
+        """Whether anything below a folder that is reached by these places may match."""
+        return any(place < len(self._parts) for place in places)
+
+    def names_format(self) -> bool:
+        """Whether the pattern spells a suffix, so that also unknown ones are meant."""
+        suffix = PurePath(self._parts[-1]).suffix
+        return bool(suffix) and not glob.has_magic(suffix)
+
+    def _closed(self, places: set[int]) -> frozenset[int]:
+        for place in sorted(places):
+            while place < len(self._parts) and self._parts[place] == "**":
+                place += 1  # noqa: PLW2901  # ** may stand for no folder at all
+                places.add(place)
+        return frozenset(places)
+
+
+def from_path(path: Path, options: LoadOptions) -> Iterator[Source]:
+    """The source or sources of a file, a folder or a glob.
+
+    Raises:
+        InvalidInput: There is no such thing.
+    """
+    try:
+        path = path.expanduser()
+        if path.is_dir():
+            return _walk(path.resolve(), Pattern(["**"]), options)
+        if os.path.lexists(path):
+            whole = path.parent.resolve() / path.name
+            return iter([FileSource(whole.as_posix(), whole, None, options)])
+    except (OSError, RuntimeError, ValueError):  # too long, or with NUL: no path
+        path = Path()
+    if path.name and glob.has_magic(str(path)) and len(str(path)) < LONGEST_PATTERN:
+        return _from_glob(path, options)
+    raise InvalidInput(
+        "There is no such file or folder.", hint="To add a text, wrap it in a list: add([text])."
+    )
+
+
+def _from_glob(path: Path, options: LoadOptions) -> Iterator[Source]:
+    """What matches a glob below its fixed part."""
+    first = next(place for place, part in enumerate(path.parts) if glob.has_magic(part))
+    root = Path(*path.parts[:first]).resolve()
+    if not root.is_dir():
+        raise InvalidInput("The folder of the glob does not exist.", hint="Check its first part.")
+    found = _walk(root, Pattern(path.parts[first:]), options)
+    one = next(found, None)
+    if one is None:
+        raise InvalidInput(
+            "The glob matches no file of a known format.",
+            hint="** stands for folders of any depth.",
+        )
+    return _and_then(one, found)
+
+
+def _and_then(first: Source, rest: Iterator[Source]) -> Iterator[Source]:
+    yield first
+    yield from rest
+
+
+def _walk(root: Path, pattern: Pattern, options: LoadOptions) -> Iterator[Source]:
+    """The files below a folder that match, folder by folder, in the order of their names."""
+    waiting = [(root, pattern.start)]
+    while waiting:
+        here, places = waiting.pop()
+        try:
+            with os.scandir(here) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            yield FailedSource(here.as_posix(), unreachable(error))
+            continue
+        folders = []
+        for entry in found:
+            path, reached = here / entry.name, pattern.step(places, entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                if pattern.descends(reached) and not (path / "pyvenv.cfg").exists():
+                    folders.append((path, reached))
+            elif pattern.accepts(reached) and _is_wanted(entry, root, pattern):
+                yield FileSource(path.as_posix(), path, root, options)
+        waiting.extend(reversed(folders))
+
+
+def _is_wanted(entry: os.DirEntry[str], root: Path, pattern: Pattern) -> bool:
+    """Whether a file is to be read, or a link to a folder to be reported.
+
+    A linked folder is not entered: below the root it is met by itself, elsewhere it must not be.
+    """
+    if entry.is_symlink() and entry.is_dir():
+        return not Path(entry.path).resolve().is_relative_to(root)
+    return is_known(entry.name) or pattern.names_format()
+
+
+def hash_bytes(data: bytes | None) -> bytes:
+    """32 bytes that change when a file's bytes do, or when what is made of them does."""
+    whole = sha256(b"%d|file|" % LOADER_VERSION)
+    whole.update(data or b"")
+    return whole.digest()
+
+
+def _check_regular(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise Unreadable(
+            "A source is no regular file.", hint="Leave it out.", reason="special_file"
+        )
+
+
+def _outside() -> Unreadable:
+    return Unreadable(
+        "A symbolic link leaves the folder that is added.",
+        hint="Add what it points to by itself.",
+        reason="outside_folder",
+    )
