@@ -12,6 +12,7 @@ from aisdk.errors import Unreadable
 __all__ = ["decode"]
 
 SAMPLE: Final = 64 * 1024  # bytes looked at for a guess
+NEAR: Final = 0.04  # coherence, from 0 to 1, that makes no difference
 BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # begins with the mark of UTF-16
@@ -86,7 +87,9 @@ def _guess(data: bytes) -> str:
     best = matches.best()
     if best is None:
         raise _unknown()
-    fitting = {name for match in matches for name in match.could_be_from_charset}
+    # Western code pages differ in few letters: the commonest wins where it fits as well.
+    as_good = [match for match in matches if match.coherence > best.coherence - NEAR]
+    fitting = {name for match in as_good for name in match.could_be_from_charset}
     return "cp1252" if "cp1252" in fitting else str(best.encoding)
 
 

@@ -55,6 +55,8 @@ def enumerate_sources(what: Any, options: LoadOptions) -> Iterator[Source]:
 
 
 def _from_text(what: str, options: LoadOptions) -> Iterator[Source]:
+    if not what.strip():
+        raise InvalidInput("The path is empty.", hint=WHAT)
     if what.startswith(LOCAL):
         return from_path(Path(what.partition("://")[2]), options)
     if "://" in what[:1_000] and "\n" not in what:

@@ -19,6 +19,8 @@ __all__ = ["UrlSource", "from_url", "without_credentials"]
 
 # Web pages link to others like folders do, and ? is part of their names.
 SINGLE: Final = ("http://", "https://", "data:")
+# Its paths hold all there is, with one slash or three.
+WHOLE_PATHS: Final = ("memory://",)
 # The part before @ names a repository there.
 NO_CREDENTIALS: Final = ("github://",)
 _USER: Final = re.compile(r"(?<=://)[^/@\s]*(?:@[^/@\s]*)*@")
@@ -135,7 +137,7 @@ class _Keys:
         first, chained, rest = url.partition("::")
         self._after = chained + without_credentials(rest)
         first = first.rstrip("/")
-        known = bool(path) and first.endswith(path)
+        known = bool(path) and first.endswith(path) and not first.startswith(WHOLE_PATHS)
         self._before = without_credentials(first[: len(first) - len(path)]) if known else None
 
     def key(self, path: str) -> str:

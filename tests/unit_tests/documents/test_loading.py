@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import zipfile
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aisdk.core.documents.cleaning import clean_text
 from aisdk.core.documents.loading import enumerate_sources
-from aisdk.core.documents.sources import (
-    Document,
-    LoadOptions,
-    Source,
-    checked_metadata,
-    clean_text,
-)
+from aisdk.core.documents.metadata import checked_metadata
+from aisdk.core.documents.sources import Document, LoadOptions, Source
+from aisdk.core.documents.urls import without_credentials
 from aisdk.errors import InvalidInput, Unreadable
 
 OPTIONS = LoadOptions()
@@ -94,7 +94,91 @@ def test_enumerate_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Pat
     assert reason(found["out.txt"]) == "outside_folder"
     assert reason(found["outside"]) == "outside_folder"
     assert found["within.txt"].read() == b"text of a.txt"
-    assert reason(found["loop"]) in ("special_file", "not_readable")
+    assert "loop" not in found
+    assert [path for path in found if "loop" in path] == []
+
+
+def test_enumerate_glob_does_not_follow_links(folder: Path, tmp_path: Path) -> None:
+    """A glob reports links that leave its fixed part, and endless ones do not matter."""
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "sub" / "up.txt").symlink_to(tmp_path / "secret.txt")
+    (folder / "sub" / "again").symlink_to(folder)
+    found = {Path(each.source).name: each for each in sources(f"{folder}/**/*.txt")}
+    assert sorted(found) == ["a.txt", "d.txt", "up.txt"]
+    assert reason(found["up.txt"]) == "outside_folder"
+
+
+def test_enumerate_link_named_by_itself_is_read(folder: Path, tmp_path: Path) -> None:
+    """A single path says what is wanted, so its link is followed; its key is the path given."""
+    (tmp_path / "link.txt").symlink_to(folder / "a.txt")
+    (found,) = sources(tmp_path / "link.txt")
+    assert found.source == (tmp_path / "link.txt").as_posix()
+    assert found.read() == b"text of a.txt"
+
+
+def test_enumerate_linked_folder_has_the_keys_of_its_target(folder: Path, tmp_path: Path) -> None:
+    """By whatever way a folder is reached, its files are the same sources."""
+    (tmp_path / "docs2").symlink_to(folder)
+    keys = [found.source for found in sources(tmp_path / "docs2")]
+    assert keys == [found.source for found in sources(folder)]
+    assert sources(tmp_path / "docs2" / "a.txt")[0].source == keys[0]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*", ["a.txt", "b.md"]),
+        ("*.png", ["image.png"]),
+        (".*.md", [".hidden.md"]),
+        ("**", ["a.txt", "b.md", "c.py", "d.txt"]),
+        ("**/**/d.*", ["d.txt"]),
+        ("*/c.py", ["c.py"]),
+        ("s?b/**/[cd].*", ["c.py", "d.txt"]),
+        ("sub/../*.md", ["b.md"]),
+    ],
+)
+def test_enumerate_glob_matches_each_file_once(
+    folder: Path, pattern: str, names: list[str]
+) -> None:
+    """Formats that are unknown count only when their suffix is spelled, hidden names likewise."""
+    assert [Path(found.source).name for found in sources(f"{folder}/{pattern}")] == names
+
+
+def test_enumerate_path_with_glob_characters_is_a_path_first(tmp_path: Path) -> None:
+    """A file that is really called so wins over the pattern."""
+    (tmp_path / "a[1].txt").write_text("x")
+    (tmp_path / "a1.txt").write_text("y")
+    assert [Path(each.source).name for each in sources(f"{tmp_path}/a[1].txt")] == ["a[1].txt"]
+
+
+def test_enumerate_huge_folder_lists_only_what_is_asked_for(tmp_path: Path) -> None:
+    """Folders are opened one after the other, not as a whole."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.txt").write_text(name)
+    found = enumerate_sources(tmp_path, OPTIONS)
+    assert next(found).read() == b"a"
+    (tmp_path / "b" / "y.txt").write_text("late")
+    assert [Path(each.source).name for each in found] == ["x.txt", "y.txt"]
+
+
+def test_enumerate_list_keeps_on_after_what_cannot_be_added(folder: Path) -> None:
+    """A wrong item or a missing path fails by itself, not the others."""
+    items = ["text", folder / "nothing.txt", 3, Document("x", metadata={"a": object()}), None]
+    found = sources([*items, folder / "a.txt"])
+    assert found[0].read() is None
+    assert [reason(each) for each in found[1:5]] == [
+        "not_found",
+        "not_a_document",
+        "bad_metadata",
+        "not_a_document",
+    ]
+    assert found[5].read() == b"text of a.txt"
+    with pytest.raises(Unreadable):
+        found[2].parse(None)
+    with pytest.raises(Unreadable):
+        found[2].content_key(None)
+    assert found[2].size_bytes(None) == 0
 
 
 def test_enumerate_special_files_are_never_opened(folder: Path) -> None:
@@ -151,14 +235,68 @@ def test_enumerate_frame_takes_columns() -> None:
 
 
 def test_enumerate_frame_with_bad_columns_is_refused() -> None:
-    """A missing column is named with those that are there; an empty id is told."""
+    """A missing column is told with those that are there."""
     frame = pd.DataFrame({"text": ["a", "b"], "key": ["x", None]})
     with pytest.raises(InvalidInput, match="text, key"):
         sources(frame, id="nothing")
-    with pytest.raises(InvalidInput, match="no id"):
-        sources(frame, id="key")
     with pytest.raises(InvalidInput):
         sources(frame, id="key", source="key")
+
+
+def test_enumerate_frame_rows_fail_by_themselves() -> None:
+    """A row without id or text, or with what JSON lacks, does not stop the others."""
+    frame = pd.DataFrame(
+        {
+            "text": ["a", "b", None, "d", ""],
+            "key": [1.0, np.nan, 3.0, 4.0, 5.0],
+            "note": ["x", "x", "x", object(), "x"],
+        }
+    )
+    found = sources(frame, id="key")
+    assert [each.source for each in found] == ["1", "row:1", "3", "4", "5"]
+    assert found[0].read() is None
+    assert [reason(each) for each in found[1:4]] == ["no_id", "empty", "bad_metadata"]
+    with pytest.raises(Unreadable) as error:
+        found[4].parse(None)
+    assert error.value.reason == "empty"
+
+
+def test_enumerate_frame_values_become_json() -> None:
+    """Every usual dtype has JSON values that compare as one expects."""
+    frame = pd.DataFrame(
+        {
+            "text": ["a"],
+            "i": pd.array([None], dtype="Int64"),
+            "b": pd.array([True], dtype="boolean"),
+            "f": np.array([np.inf]),
+            "c": pd.Categorical(["red"]),
+            "t": pd.to_datetime(["2024-01-02 03:04"], utc=True),
+            "d": pd.to_timedelta(["1 day"]),
+            "a": [np.array([1, 2])],
+            "n": [np.float32(0.5)],
+            "o": [pd.NA],
+        }
+    )
+    assert sources(frame)[0].parse(None).metadata == {
+        "i": None,
+        "b": True,
+        "f": None,
+        "c": "red",
+        "t": "2024-01-02T03:04:00+00:00",
+        "d": "1 days 00:00:00",
+        "a": [1, 2],
+        "n": 0.5,
+        "o": None,
+    }
+
+
+def test_enumerate_frame_of_many_rows_keeps_their_order() -> None:
+    """Rows are taken in parts, which must join exactly."""
+    frame = pd.DataFrame({"text": [f"t{n}" for n in range(2_501)], "id": range(2_501), "n": 1})
+    found = sources(frame, id="id")
+    assert [each.source for each in found] == [str(n) for n in range(2_501)]
+    assert found[2_500].parse(None).text == "t2500"
+    assert sources(frame.iloc[:0], id="id") == []
 
 
 def test_enumerate_url_of_any_file_system_works() -> None:
@@ -173,13 +311,49 @@ def test_enumerate_url_of_any_file_system_works() -> None:
     ]
     assert found[0].read() == b"alpha"
     assert found[1].parse(b"beta").kind == "markdown"
+    assert found[1].size_bytes(b"beta") == 4
+    assert found[0].content_key(b"x") != found[0].content_key(b"y")
+    assert [each.source for each in sources("memory://bucket/**/*.md")] == [found[1].source]
+    assert reason(sources("memory://bucket/nothing.txt")[0]) == "not_found"
+    assert reason(sources("memory://bucket/a.txt", max_bytes=4)[0]) == "too_large"
     with pytest.raises(InvalidInput) as error:
         sources("s3+nothing://user:password@host/x")
     assert "password" not in str(error.value)
 
 
+def test_enumerate_archive_gives_its_files(tmp_path: Path) -> None:
+    """A chained URL names a file within an archive, and says so in the key."""
+    with zipfile.ZipFile(tmp_path / "docs.zip", "w") as archive:
+        archive.writestr("in/a.md", "alpha")
+        archive.writestr("b.txt", "beta")
+    found = sources(f"zip://**/*.md::file://{tmp_path}/docs.zip")
+    assert [each.source for each in found] == [f"zip://in/a.md::file://{tmp_path}/docs.zip"]
+    assert found[0].read() == b"alpha"
+
+
+def test_enumerate_file_url_is_the_file(folder: Path) -> None:
+    """A file has one key, named by path or by URL."""
+    assert sources(f"file://{folder}/a.txt")[0].source == sources(folder / "a.txt")[0].source
+
+
 @pytest.mark.parametrize(
-    "what", [42, b"bytes", {"a": 1}, "no such file", "two\nlines", [1, 2], None]
+    ("url", "kept"),
+    [
+        ("s3://key:secret@bucket/a.txt", "s3://bucket/a.txt"),
+        ("sftp://user@host/a.txt", "sftp://host/a.txt"),
+        ("https://u:p@ss@host/a?page=2&token=x&X-Amz-Signature=y", "https://host/a?page=2"),
+        ("https://host/a?sig=x", "https://host/a"),
+        ("https://host/@user/a.txt", "https://host/@user/a.txt"),
+        ("github://org:repo@main/a.md", "github://org:repo@main/a.md"),
+    ],
+)
+def test_without_credentials_keeps_what_names_the_file(url: str, kept: str) -> None:
+    """User, password and signatures go; path and other parameters stay."""
+    assert without_credentials(url) == kept
+
+
+@pytest.mark.parametrize(
+    "what", [42, b"bytes", {"a": 1}, "no such file", "two\nlines", "x" * 5_000, "nul\0", "", None]
 )
 def test_enumerate_what_is_nothing_of_the_kind_is_refused(what: Any) -> None:
     """The error says what can be added."""
@@ -219,3 +393,33 @@ def test_checked_metadata_that_json_lacks_is_refused(metadata: Any) -> None:
     with pytest.raises(Unreadable) as error:
         checked_metadata(metadata)
     assert error.value.reason == "bad_metadata"
+
+
+def test_checked_metadata_of_python_values_is_json() -> None:
+    """Dates, decimals and sets have a JSON form; missing numbers are None."""
+    values = {
+        "day": date(2024, 1, 2),
+        "price": Decimal("1.50"),
+        "tags": {"b", "a"},
+        "nan": float("nan"),
+        "big": 2**70,
+        "deep": {"x": [1, (2, None)]},
+        "bad\0": "\ud800",
+    }
+    assert checked_metadata(values) == {
+        "day": "2024-01-02",
+        "price": "1.50",
+        "tags": ["a", "b"],
+        "nan": None,
+        "big": str(2**70),
+        "deep": {"x": [1, [2, None]]},
+        "bad": "\ufffd",
+    }
+    assert checked_metadata(None) == {}
+
+
+def test_load_options_out_of_range_are_refused() -> None:
+    """Limits have limits."""
+    for wrong in ({"max_bytes": 0}, {"max_bytes": 2**40}, {"max_pages": True}):
+        with pytest.raises(InvalidInput):
+            LoadOptions(**wrong)

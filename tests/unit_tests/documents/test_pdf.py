@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pypdfium2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from aisdk.core.documents import pdf
+from aisdk.core.documents.formats import pdf
 from aisdk.core.documents.parsing import parse
 from aisdk.core.documents.sources import LoadOptions
 from aisdk.errors import Unreadable
@@ -64,22 +67,70 @@ def test_parse_pdf_failures_have_reasons() -> None:
     assert reason(document("long " * 20), LoadOptions(max_chars=20)) == "too_large"
 
 
-def test_parse_pdf_encrypted_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child's word for a password becomes the reason."""
-    monkeypatch.setattr(pdf, "_in_child", lambda *_: {"reason": "encrypted"})
-    assert reason(b"%PDF-1.7 locked") == "encrypted"
+def test_parse_pdf_encrypted_is_told() -> None:
+    """A file whose password is not the empty one."""
+    locked = document("secret").replace(
+        b"/Root 1 0 R",
+        b"/Root 1 0 R /ID [<00><00>] /Encrypt << /Filter /Standard /V 1 /R 2 /Length 40 /P -4 "
+        b"/O <" + b"41" * 32 + b"> /U <" + b"42" * 32 + b"> >>",
+    )
+    assert reason(locked) == "encrypted"
+
+
+def test_parse_pdf_child_sees_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The environment of this process stays here."""
+    monkeypatch.setenv("AISDK_DATABASE_URL", "postgresql://user:secret@host/db")
+    child = tmp_path / "child.py"
+    child.write_text(
+        "import json, os\n"
+        "print(json.dumps({'title': '', 'pages': 1}))\n"
+        "print(sorted(os.environ))"
+    )
+    monkeypatch.setattr(pdf, "CHILD", child)
+    parsed = parse("a.pdf", document("text"), LoadOptions())
+    assert "PATH" in parsed.text
+    assert "AISDK" not in parsed.text
+
+
+def test_parse_pdf_with_a_damaged_page_gives_the_others() -> None:
+    """One page that cannot be drawn does not cost the whole document."""
+    whole = document("first page", "second page")
+    assert (
+        "second page"
+        in parse("a.pdf", whole.replace(b"(first page) Tj", b"(first page Tj "), LoadOptions()).text
+    )
+
+
+@settings(max_examples=8, deadline=None)
+@given(place=st.integers(0, 700), data=st.binary(min_size=1, max_size=40))
+def test_parse_pdf_that_is_damaged_gives_text_or_unreadable(place: int, data: bytes) -> None:
+    """Whatever is overwritten, there is one kind of error."""
+    whole = bytearray(document("Pumps move water."))
+    whole[place : place + len(data)] = data
+    try:
+        assert parse("a.pdf", bytes(whole), LoadOptions()).text
+    except Unreadable as error:
+        assert error.reason  # noqa: PT017  # both outcomes are allowed
 
 
 def test_parse_pdf_crash_of_the_child_is_one_failed_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that may hold next to no memory dies, and its parent tells so."""
     monkeypatch.setattr(pdf, "MEMORY_BYTES", 2**20)
+    assert reason(document("text")) in ("parser_crashed", "too_large")
+
+
+def test_parse_pdf_child_that_dies_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A child that is killed by the system says nothing."""
+    child = tmp_path / "child.py"
+    child.write_text("import os; os.kill(os.getpid(), 9)")
+    monkeypatch.setattr(pdf, "CHILD", child)
     assert reason(document("text")) == "parser_crashed"
 
 
 def test_parse_pdf_that_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wall clock bounds the child."""
     monkeypatch.setattr(pdf, "TIMEOUT_S", 0.001)
-    monkeypatch.setattr(pdf, "CHILD", __file__)
+    monkeypatch.setattr(pdf, "CHILD", Path(__file__))
     assert reason(document("text")) == "timeout"
 
 
