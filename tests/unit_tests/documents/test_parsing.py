@@ -270,7 +270,7 @@ def test_decode_usual_encodings_gives_the_text(encoding: str) -> None:
         ("shift_jis", "これは日本語のテキストです。漢字も含みます。"),
         ("gb18030", "这是一个中文文本的例子用来测试编码。"),
         ("cp1252", "El niño comió piñas en la montaña, ¿verdad? "),
-        ("cp1254", "Şu işte güzel bir Türkçe cümle, ağaç ve dağ. "),
+        ("cp1254", "Şu işte güzel bir Türkçe cümle, ağaç ve ışık. "),  # noqa: RUF001  # Turkish
         ("utf-16-le", "plain words without a mark\n"),
         ("utf-16-be", "plain words without a mark\n"),
     ],
