@@ -306,12 +306,11 @@ class _Parts:
                 await made[name].close()
 
     def forget(self) -> None:
-        """In a forked child: lets go of the parent's connections, model and lease."""
+        """In a forked child: lets go of the parent's connections, model and lease, unclosed."""
         made = vars(self)
-        if "database" in made:
-            made["database"].forget()
-        for name in ("server", "database", "cache", "embedder", "documents", "rag"):
-            made.pop(name, None)
+        for name in ("server", "database", "cache", "embedder", "intake"):
+            if made.get(name) is not None:
+                made[name].forget()
 
 
 def _pool_options(settings: Settings) -> PoolOptions:

@@ -117,6 +117,11 @@ class MiniLM:
             await self._embed_some(loaded, some, vectors[start : start + TEXTS_AT_ONCE])
         return vectors
 
+    def forget(self) -> None:
+        """After a fork: the runtime's threads are the parent's, so the model is loaded anew."""
+        self._loaded = None
+        self._loading = threading.Lock()
+
     async def close(self) -> None:
         """Lets go of the model; a running inference ends by itself. May be called twice."""
         self._closed = True

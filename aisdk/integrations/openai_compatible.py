@@ -123,6 +123,10 @@ class OpenAICompatible:
         await share_out(work, range(0, len(texts), BATCH_TEXTS), PARALLEL_REQUESTS)
         return vectors
 
+    def forget(self) -> None:
+        """After a fork: lets go of the parent's connections without closing them."""
+        self._session = None
+
     async def close(self) -> None:
         """Closes the connections. May be called twice."""
         self._closed = True

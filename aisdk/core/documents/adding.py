@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from aisdk.core.documents.chunking import CHUNKER_VERSION, Span, split
 from aisdk.core.documents.loading import enumerate_sources
 from aisdk.core.documents.sources import LoadOptions, Parsed, Source
-from aisdk.core.documents.store import DocumentStore, Known
+from aisdk.core.documents.store import DocumentStore, Known, index_batch
 from aisdk.core.documents.types import (
     Batch,
     ChunkRow,
@@ -255,13 +255,14 @@ class Adding:
         return Batch(rows, chunks, await embedder.embed(texts), embedder.model)
 
     async def _put(self, waiting: Sequence[_Prepared], batch: Batch) -> None:
+        segment = await asyncio.to_thread(index_batch, batch, self._analyzer)
         tries = 0
 
         async def put() -> dict[UUID, bool]:
             nonlocal tries
             tries += 1
             try:
-                return await self._store.put(self._tenant_id, batch, self._analyzer)
+                return await self._store.put(self._tenant_id, batch, segment)
             except Unavailable as error:
                 raise TryAgain("could not be reached") from error
 

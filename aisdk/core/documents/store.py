@@ -13,13 +13,13 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from aisdk.core.documents.segments import bury, merge, put_segment
 from aisdk.core.documents.types import Batch, StoreInfo, searchable
-from aisdk.core.lexical import Analyzer, Segment, build_segment
+from aisdk.core.lexical import Analyzer, Segment, build_segment, merge_segments
 from aisdk.core.storage.engine import Database
 from aisdk.core.storage.tables import chunks, documents, stores
 from aisdk.core.storage.vectors import vectors_as_binary
 from aisdk.errors import Conflict, EmbeddingMismatch
 
-__all__ = ["DocumentStore", "Known"]
+__all__ = ["DocumentStore", "Known", "index_batch"]
 
 OPEN_STORE: Final = """
 INSERT INTO aisdk.stores (tenant_id, language) VALUES ($1, $2)
@@ -131,11 +131,16 @@ class DocumentStore:
             rows = await connection.fetch(KNOWN, tenant_id, ids)
         return {row[0]: Known(row[1], ready=row[2] == "ready") for row in rows}
 
-    async def put(self, tenant_id: str, batch: Batch, analyzer: Analyzer) -> dict[UUID, bool]:
+    async def put(self, tenant_id: str, batch: Batch, segment: Segment) -> dict[UUID, bool]:
         """Stores whole documents in one transaction, replacing what they had.
 
         Writers of one tenant go one after the other, so that two of them cannot store one source
         twice; documents that another has just stored with the same content are left alone.
+
+        Args:
+            tenant_id: The tenant.
+            batch: The documents.
+            segment: Their lexical index, as ``index_batch`` makes it.
 
         Returns:
             The documents that were written → whether they existed before.
@@ -143,15 +148,13 @@ class DocumentStore:
         Raises:
             EmbeddingMismatch: The store holds vectors of another model.
         """
-        segment = _segment(batch, analyzer)
         async with self._database.bulk(tenant_id) as connection:
             await _check_model(connection, tenant_id, batch)
             written = await _put_documents(connection, tenant_id, batch)
             replaced = [document_id for document_id, existed in written.items() if existed]
             gone = await _drop_chunks(connection, tenant_id, replaced)
             if len(written) < len(batch.documents):
-                batch = _only(batch, written)
-                segment = _segment(batch, analyzer)
+                batch, segment = _only(batch, segment, written)
             await _put_chunks(connection, tenant_id, batch, segment)
             await connection.execute(COUNT_CHUNKS, tenant_id, len(batch.chunks) - gone)
             await merge(connection, tenant_id)
@@ -266,8 +269,8 @@ _LISTED: Final = (
 )
 
 
-def _segment(batch: Batch, analyzer: Analyzer) -> Segment:
-    """The lexical index of a batch, its chunks numbered from 0."""
+def index_batch(batch: Batch, analyzer: Analyzer) -> Segment:
+    """The lexical index of a batch, its chunks numbered from 0. Works the processor; no I/O."""
     texts = [
         searchable(batch.documents[chunk.document].title, chunk.heading, chunk.text)
         for chunk in batch.chunks
@@ -275,21 +278,22 @@ def _segment(batch: Batch, analyzer: Analyzer) -> Segment:
     return build_segment(range(len(texts)), analyzer.analyse_many(texts))
 
 
-def _only(batch: Batch, written: Mapping[UUID, bool]) -> Batch:
+def _only(batch: Batch, segment: Segment, written: Mapping[UUID, bool]) -> tuple[Batch, Segment]:
     """The part of a batch whose documents were written."""
     kept = [place for place, row in enumerate(batch.documents) if row.document_id in written]
     places = {old: new for new, old in enumerate(kept)}
-    mask = [chunk.document in places for chunk in batch.chunks]
-    return Batch(
+    mask = np.array([chunk.document in places for chunk in batch.chunks], bool)
+    part = Batch(
         documents=[batch.documents[place] for place in kept],
         chunks=[
             replace(chunk, document=places[chunk.document])
-            for chunk, keep in zip(batch.chunks, mask, strict=True)
-            if keep
+            for chunk in batch.chunks
+            if chunk.document in places
         ],
-        vectors=None if batch.vectors is None else batch.vectors[np.array(mask, bool)],
+        vectors=None if batch.vectors is None else batch.vectors[mask],
         model=batch.model,
     )
+    return part, merge_segments([segment], np.flatnonzero(~mask))
 
 
 async def _check_model(connection: Any, tenant_id: str, batch: Batch) -> None:

@@ -31,6 +31,10 @@ class Intake:
         finally:
             self._running.discard(task)
 
+    def forget(self) -> None:
+        """After a fork: the parent's calls do not run here."""
+        self._running.clear()
+
     async def drain(self, within_s: float) -> int:
         """Stops the intake, waits for running calls, then cancels the rest.
 

@@ -37,6 +37,10 @@ class Backend(Protocol):
         """Gives the connections back."""
         ...
 
+    def forget(self) -> None:
+        """Lets go of the connections without closing them."""
+        ...
+
 
 class MemoryCache:
     """A bounded cache in this process: the entry used least recently goes first.
@@ -71,7 +75,11 @@ class MemoryCache:
             self._drop(next(iter(self._entries)))
 
     async def close(self) -> None:
-        """Forgets everything."""
+        """Lets go of everything."""
+        self.forget()
+
+    def forget(self) -> None:
+        """Lets go of everything."""
         self._entries.clear()
         self._held = 0
 
@@ -83,12 +91,20 @@ class RedisCache:
     """A shared cache behind the Redis protocol; the library's own retries are switched off."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
+        self._redis: Any = self._connected()
+
+    def forget(self) -> None:
+        """After a fork: begins with connections of its own."""
+        self._redis = self._connected()
+
+    def _connected(self) -> Any:
         from redis.asyncio import Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
-        self._redis: Any = Redis.from_url(
-            url,
+        return Redis.from_url(
+            self._url,
             retry=Retry(NoBackoff(), 0),
             socket_timeout=SLOW_S,
             socket_connect_timeout=SLOW_S,
@@ -156,6 +172,10 @@ class Cache:
     async def close(self) -> None:
         """Closes the backend."""
         await self._try(self._backend.close())
+
+    def forget(self) -> None:
+        """After a fork: lets go of the parent's connections."""
+        self._backend.forget()
 
     async def _try(self, work: Awaitable[Any]) -> Any:
         """The result, or ``None`` with a warning in the log where the cache fails or is slow."""

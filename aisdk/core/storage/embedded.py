@@ -83,6 +83,12 @@ class EmbeddedServer:
                 lease.close()
             self._server().stop()
 
+    def forget(self) -> None:
+        """After a fork: lets go of the parent's lease, so that the child takes one of its own."""
+        if self._lease is not None:
+            self._lease.close()
+            self._lease = None
+
     def address(self, role: str, database: str = "aisdk") -> str:
         """The address of the running server for ``role``."""
         return self._server().get_postmaster_info().get_uri(user=role, database=database)

@@ -143,8 +143,9 @@ class Database:
         await self._engine.dispose()
 
     def forget(self) -> None:
-        """Lets go of the connections without closing them: after a fork they are the parent's."""
+        """After a fork: lets go of the connections unclosed, for they are the parent's."""
         self._engine.sync_engine.dispose(close=False)
+        self._ready = asyncio.Lock()
 
     async def ready(self) -> None:
         """Starts, checks or migrates the database before its first use.
