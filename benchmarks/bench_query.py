@@ -37,6 +37,7 @@ def bare(client: aisdk.Client, loop: asyncio.AbstractEventLoop) -> Any:
     """A connection of the bare driver, as the app role."""
 
     async def connect() -> Any:
+        client.start()
         connection = await asyncpg.connect(client._parts.database._server.url())
         await connection.set_type_codec(
             "vector", schema="public", encoder=bytes, decoder=bytes, format="binary"

@@ -46,7 +46,7 @@ def vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
     return rows.astype(np.float32)
 
 
-def batches(tenant: str, count: int, size: int = 1_000, per_document: int = 10) -> list[Batch]:
+def batches(tenant: str, count: int, size: int = 500, per_document: int = 10) -> list[Batch]:
     """Documents of ten chunks of about a hundred words with given vectors."""
     generator = np.random.default_rng(1)
     rows = vectors(count)

@@ -35,7 +35,7 @@ _HEADER = struct.Struct("<BBBxII")
 
 # Into how many buckets a segment is divided, and the most postings it may have for that. A bucket
 # is then some kilobytes: quick to read for one term, and few enough rows to write.
-_MOST_POSTINGS = {1: 2_000, 16: 32_000, 256: 4_000_000, 4096: 2**32}
+_MOST_POSTINGS = {1: 2_000, 16: 32_000, 64: 256_000, 256: 4_000_000, 4096: 2**32}
 
 
 class DamagedSegment(AisdkError):
@@ -48,7 +48,7 @@ class DamagedSegment(AisdkError):
 
 
 def choose_fanout(postings: int) -> int:
-    """The number of buckets for a segment with so many postings: 1, 16, 256 or 4096."""
+    """The number of buckets for a segment with so many postings: 1, 16, 64, 256 or 4096."""
     return next(fanout for fanout, most in _MOST_POSTINGS.items() if postings <= most)
 
 

@@ -78,7 +78,7 @@ def test_read_with_a_row_outside_the_segment_is_refused() -> None:
     assert caught.value.hint
 
 
-@given(st.lists(_HASHES, max_size=20), st.sampled_from([1, 16, 256, 4096]))
+@given(st.lists(_HASHES, max_size=20), st.sampled_from([1, 16, 64, 256, 4096]))
 def test_bucket_labels_name_the_bucket_of_every_term(terms: list[int], fanout: int) -> None:
     """Whatever a segment's size, the query asks for the right bucket."""
     labels = bucket_labels(terms)
@@ -88,4 +88,11 @@ def test_bucket_labels_name_the_bucket_of_every_term(terms: list[int], fanout: i
 
 def test_choose_fanout_grows_with_the_postings() -> None:
     """Small segments are one bucket; the largest have 4096."""
-    assert [choose_fanout(n) for n in (0, 2_000, 2_001, 50_000, 10**7)] == [1, 1, 16, 256, 4096]
+    assert [choose_fanout(n) for n in (0, 2_000, 2_001, 50_000, 10**6, 10**7)] == [
+        1,
+        1,
+        16,
+        64,
+        256,
+        4096,
+    ]

@@ -25,7 +25,9 @@ def counted(chunks: int, terms: int) -> TermCounts:
     )
 
 
-@pytest.mark.parametrize(("chunks", "fanout"), [(1, 1), (40, 16), (1_000, 256), (70_000, 4096)])
+@pytest.mark.parametrize(
+    ("chunks", "fanout"), [(1, 1), (40, 16), (1_000, 64), (6_000, 256), (70_000, 4096)]
+)
 def test_build_of_any_size_puts_every_term_into_its_bucket(chunks: int, fanout: int) -> None:
     """The label of a term leads to the bucket that holds it."""
     given_counts = counted(chunks, 60)

@@ -16,6 +16,8 @@ depends_on: Final = None
 
 PARTITIONS: Final = 16
 
+# Where a table has no statistics yet, the planner holds every index that begins with tenant_id to be
+# as good as the next and takes the newest: the primary keys are therefore made last.
 TABLES: Final = """
 CREATE TABLE aisdk.stores (
     tenant_id text PRIMARY KEY,
@@ -38,9 +40,9 @@ CREATE TABLE aisdk.documents (
     error_code text,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant_id, document_id),
     CONSTRAINT documents_source UNIQUE (tenant_id, source)
 );
+ALTER TABLE aisdk.documents ADD PRIMARY KEY (tenant_id, document_id);
 CREATE TABLE aisdk.chunks (
     tenant_id text,
     chunk_id bigint,
@@ -49,11 +51,11 @@ CREATE TABLE aisdk.chunks (
     end_char integer NOT NULL,
     heading text NOT NULL,
     text text NOT NULL,
-    PRIMARY KEY (tenant_id, chunk_id),
     CONSTRAINT chunks_document FOREIGN KEY (tenant_id, document_id)
         REFERENCES aisdk.documents (tenant_id, document_id)
 );
 CREATE INDEX chunks_by_document ON aisdk.chunks (tenant_id, document_id, start_char);
+ALTER TABLE aisdk.chunks ADD PRIMARY KEY (tenant_id, chunk_id);
 CREATE TABLE aisdk.chunk_vectors (
     tenant_id text,
     chunk_id bigint,
@@ -63,8 +65,8 @@ CREATE TABLE aisdk.chunk_vectors (
 CREATE TABLE aisdk.lexical_segments (
     tenant_id text,
     segment_id uuid,
-    chunk_ids bytea NOT NULL,
-    lengths bytea NOT NULL,
+    chunk_ids bytea STORAGE EXTERNAL NOT NULL,
+    lengths bytea STORAGE EXTERNAL NOT NULL,
     chunk_count integer NOT NULL,
     PRIMARY KEY (tenant_id, segment_id)
 );
@@ -72,7 +74,7 @@ CREATE TABLE aisdk.lexical_postings (
     tenant_id text,
     bucket integer,
     segment_id uuid,
-    payload bytea NOT NULL,
+    payload bytea STORAGE EXTERNAL NOT NULL,
     PRIMARY KEY (tenant_id, bucket, segment_id),
     CONSTRAINT lexical_postings_segment FOREIGN KEY (tenant_id, segment_id)
         REFERENCES aisdk.lexical_segments (tenant_id, segment_id) ON DELETE CASCADE
