@@ -16,8 +16,8 @@ depends_on: Final = None
 
 PARTITIONS: Final = 16
 
-# Where a table has no statistics yet, the planner holds every index that begins with tenant_id to be
-# as good as the next and takes the newest: the primary keys are therefore made last.
+# Where a table has no statistics yet, the planner holds every index that begins with tenant_id
+# to be as good as the next and takes the newest: the primary keys are therefore made last.
 TABLES: Final = """
 CREATE TABLE aisdk.stores (
     tenant_id text PRIMARY KEY,
