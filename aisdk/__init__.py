@@ -19,6 +19,9 @@ from aisdk.errors import AisdkError
 
 if TYPE_CHECKING:
     from aisdk.core.documents.sources import Document
+    from aisdk.core.documents.types import DocumentInfo
+    from aisdk.core.rag.types import Hit
+    from aisdk.core.results.page import AsyncPage, Page
     from aisdk.session import AsyncSession, Session
     from aisdk.settings import Settings
 
@@ -26,9 +29,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AisdkError",
+    "AsyncPage",
     "AsyncSession",
     "Client",
     "Document",
+    "DocumentInfo",
+    "Hit",
+    "Page",
     "Session",
     "Settings",
     "__version__",
@@ -39,8 +46,12 @@ __all__ = [
 
 
 _LATER: Final = {
+    "AsyncPage": "aisdk.core.results.page",
     "AsyncSession": "aisdk.session",
     "Document": "aisdk.core.documents.sources",
+    "DocumentInfo": "aisdk.core.documents.types",
+    "Hit": "aisdk.core.rag.types",
+    "Page": "aisdk.core.results.page",
     "Session": "aisdk.session",
     "Settings": "aisdk.settings",
 }

@@ -32,6 +32,14 @@ def home(clean_environment: None) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def short_home() -> Iterator[Path]:
+    """A data folder for one test, with a path short enough for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="aisdk-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def client(home: Path) -> Iterator[aisdk.Client]:
     """A client without an embedding model, shared by all tests."""

@@ -170,7 +170,11 @@ class Database:
         except (OSError, asyncpg.CannotConnectNowError):
             await self._server.revive()
             connection = await self._open()
-        await _register(connection)
+        try:
+            await _register(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     async def _open(self) -> Any:
