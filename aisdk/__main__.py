@@ -9,6 +9,8 @@ import sys
 from aisdk.errors import AisdkError, ConfigError
 from aisdk.settings import load_settings
 
+__all__ = ["main"]
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; its exit code."""

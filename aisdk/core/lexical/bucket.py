@@ -15,6 +15,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ _HEADER = struct.Struct("<BBBxII")
 
 # Into how many buckets a segment is divided, and the most postings it may have for that. A bucket
 # is then some kilobytes: quick to read for one term, and few enough rows to write.
-_MOST_POSTINGS = {1: 2_000, 16: 32_000, 64: 256_000, 256: 4_000_000, 4096: 2**32}
+_MOST_POSTINGS: Final = {1: 2_000, 16: 32_000, 64: 256_000, 256: 4_000_000, 4096: 2**32}
 
 
 class DamagedSegment(AisdkError):

@@ -8,6 +8,8 @@ next to no weight.
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = ["stop_words"]
 
 _ENGLISH = """
@@ -94,7 +96,7 @@ welke werd werden wie wij wil word worden wordt zal ze zei zelf zich zij zijn zo
 zullen
 """
 
-_LISTS = {
+_LISTS: Final = {
     "dutch": _DUTCH,
     "english": _ENGLISH,
     "french": _FRENCH,

@@ -29,6 +29,7 @@ from types import UnionType
 from typing import (
     TYPE_CHECKING,
     Any,
+    Final,
     Literal,
     TypeAlias,
     TypeVar,
@@ -66,7 +67,7 @@ JSON: TypeAlias = JsonValue
 Kind: TypeAlias = Literal["text", "int", "float", "bool", "time", "bytes", "texts", "json"]
 Record: TypeAlias = Sequence[Any]
 
-_SIMPLE: Mapping[type, Kind] = {
+_SIMPLE: Final[Mapping[type, Kind]] = {
     bool: "bool",
     bytes: "bytes",
     datetime: "time",
@@ -212,7 +213,7 @@ def _as_is(value: Any) -> Any:
     return value
 
 
-_CELLS: Mapping[Kind, Callable[[Any], Any]] = {"json": _decoded}
+_CELLS: Final[Mapping[Kind, Callable[[Any], Any]]] = {"json": _decoded}
 
 
 def _array(column: Column, values: list[Any], kind: pa.DataType) -> pa.Array[Any]:

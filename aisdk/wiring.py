@@ -1,0 +1,264 @@
+"""The parts of a client: the only file that knows them all and wires them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aisdk.core.results.progress import Progress
+    from aisdk.core.runtime.guard import Guard
+    from aisdk.core.runtime.intake import Intake
+    from aisdk.core.runtime.loop import LoopThread
+    from aisdk.core.storage.embedded import EmbeddedServer
+    from aisdk.core.storage.engine import Database, PoolOptions
+    from aisdk.settings import Settings
+
+__all__ = ["Parts"]
+
+
+class Parts:
+    """The parts of a client, each made when it is first needed, and closed in order."""
+
+    def __init__(self, settings: Settings, portal: LoopThread) -> None:
+        self._settings = settings
+        self._portal = portal
+        self._lock = threading.RLock()
+        self._warming: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Counts the calls that run."""
+        from aisdk.core.runtime.intake import Intake
+
+        return Intake()
+
+    @cached_property
+    def guard(self) -> Guard:
+        """The steps around every verb, outermost first."""
+        from aisdk.core.runtime.deadline import DeadlineStep
+        from aisdk.core.runtime.guard import Guard
+        from aisdk.core.runtime.logging import context_step, logger
+        from aisdk.core.runtime.meter import MeterStep
+
+        settings = self._settings
+        return Guard(
+            [
+                self.intake,
+                context_step,
+                MeterStep(logger()),
+                DeadlineStep(call_s=settings.deadline_s, bulk_s=settings.bulk_deadline_s),
+            ]
+        )
+
+    @cached_property
+    def server(self) -> EmbeddedServer | None:
+        """The embedded server, where no other database is set."""
+        from aisdk.core.storage.embedded import EmbeddedServer
+
+        return EmbeddedServer(self._settings.home) if self._settings.database_url is None else None
+
+    @cached_property
+    def database(self) -> Database:
+        """The pool of connections."""
+        from aisdk.core.storage.engine import Database
+        from aisdk.core.storage.server import Embedded, External
+
+        url = self._settings.database_url
+        if self.server is not None:
+            return Database(Embedded(self.server), _pool_options(self._settings))
+        assert url is not None  # noqa: S101  # no embedded server means that a URL is set
+        external = External(url.get_secret_value(), self._settings.connect_timeout_s)
+        return Database(external, _pool_options(self._settings))
+
+    @cached_property
+    def cache(self) -> Any:
+        """The shared cache, or one in this process."""
+        from aisdk.core.runtime.logging import logger
+        from aisdk.core.storage.cache import open_cache
+
+        url = self._settings.dragonfly_url
+        return open_cache(url.get_secret_value() if url else None, logger())
+
+    @cached_property
+    def embedder(self) -> Any:
+        """The embedding model, or ``None`` where there is none."""
+        return _embedder(self._settings)
+
+    @cached_property
+    def analyzer(self) -> Callable[[str], Any]:
+        """Language → its analyzer, made once."""
+        from aisdk.core.lexical import Analyzer
+
+        return lru_cache(maxsize=64)(Analyzer)
+
+    @cached_property
+    def documents(self) -> Any:
+        """The documents service."""
+        from aisdk.core.documents.adding import Parts as AddingParts
+        from aisdk.core.documents.service import DocumentsService
+        from aisdk.core.documents.store import DocumentStore
+
+        return DocumentsService(
+            guard=self.guard,
+            store=DocumentStore(self.database),
+            parts=AddingParts(self.embedder, self.analyzer, self._settings.language, _progress),
+            cursor_key=_cursor_key(self._settings),
+        )
+
+    @cached_property
+    def rag(self) -> Any:
+        """The rag service."""
+        from aisdk.core.rag.service import RagService, warn_without_embedder
+        from aisdk.core.rag.store import RagStore
+
+        if self.embedder is None and self._settings.embedding == "auto":
+            warn_without_embedder()
+        return RagService(
+            guard=self.guard,
+            store=RagStore(self.database),
+            embedder=self.embedder,
+            analyzer=self.analyzer,
+            cache=self.cache,
+        )
+
+    def start_server_early(self) -> None:
+        """Lets an embedded server start while the rest is imported."""
+        if self.server is None:
+            return
+        starting = threading.Thread(target=_quietly, args=(self.server.start,), daemon=True)
+        starting.start()
+        _ = self.database
+        starting.join()
+
+    async def ready(self) -> None:
+        """Makes the database ready and begins to load the embedding model."""
+        await self.database.ready()
+        warm = getattr(self.embedder, "warm", None)
+        if warm is not None and self._warming is None:
+            self._warming = asyncio.create_task(_warm(warm))
+
+    def close(self) -> None:
+        """Closes what was made. Blocking; not on the portal's thread."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        made = vars(self)
+        if {"database", "cache", "embedder"} & made.keys():
+            self._portal.call(self._aclose)
+        self._portal.close()
+        if made.get("server") is not None:
+            made["server"].close()
+
+    async def _aclose(self) -> None:
+        await self.intake.drain(self._settings.shutdown_s)
+        if self._warming is not None:
+            await asyncio.wait([self._warming])
+        made = vars(self)
+        for name in ("embedder", "cache", "database"):
+            if made.get(name) is not None:
+                await made[name].close()
+
+    def forget(self) -> None:
+        """In a forked child: lets go of the parent's connections, model and lease, unclosed."""
+        made = vars(self)
+        for name in ("server", "database", "cache", "embedder", "intake"):
+            if made.get(name) is not None:
+                made[name].forget()
+
+
+def _pool_options(settings: Settings) -> PoolOptions:
+    from aisdk.core.storage.engine import PoolOptions
+
+    return PoolOptions(
+        size=settings.pool_size,
+        wait_s=settings.pool_timeout_s,
+        connect_s=settings.connect_timeout_s,
+        statement_s=settings.statement_timeout_s,
+        idle_in_transaction_s=settings.idle_in_transaction_timeout_s,
+        command_s=settings.command_timeout_s,
+    )
+
+
+def _embedder(settings: Settings) -> Any:
+    kind = settings.embedding
+    if kind == "auto":
+        kind = "remote" if settings.embedding_url else "minilm"
+        return _remote(settings) if kind == "remote" else _minilm(settings, needed=False)
+    if kind == "remote":
+        return _remote(settings)
+    return _minilm(settings, needed=True) if kind == "minilm" else None
+
+
+def _remote(settings: Settings) -> Any:
+    from aisdk.errors import ConfigError
+    from aisdk.integrations.openai_compatible import OpenAICompatible
+
+    if settings.embedding_url is None or settings.embedding_model is None:
+        raise ConfigError(
+            "A remote embedding model is asked for, but not named.",
+            hint="Set AISDK_EMBEDDING_URL and AISDK_EMBEDDING_MODEL.",
+        )
+    return OpenAICompatible(
+        url=settings.embedding_url,
+        model=settings.embedding_model,
+        dimension=settings.embedding_dimension,
+        api_key=settings.embedding_api_key,
+    )
+
+
+def _minilm(settings: Settings, *, needed: bool) -> Any:
+    from aisdk.errors import ConfigError
+    from aisdk.integrations.minilm import MiniLM, find_weights
+
+    try:
+        weights = find_weights(settings.minilm_path)
+        if weights is None and not needed:
+            return None
+        return MiniLM(weights=weights, home=settings.home, precision=settings.embedding_precision)
+    except ConfigError:
+        if needed or settings.minilm_path is not None:
+            raise
+        return None
+
+
+def _cursor_key(settings: Settings) -> bytes:
+    """What signs cursors: the configured key, else the database's address."""
+    secret = settings.secret_key or settings.database_url
+    text = secret.get_secret_value() if secret else str(settings.home)
+    return blake2b(text.encode(), digest_size=32, person=b"aisdk-cursor").digest()
+
+
+def _progress(title: str, unit: str, total: int | None) -> Progress:
+    """The progress display that fits where we run."""
+    from aisdk.notebook.progress import choose_progress
+
+    return choose_progress()(title, unit, total)
+
+
+async def _warm(warm: Callable[[], Any]) -> None:
+    """Loads the model ahead of its use; a failure shows with the first use."""
+    from aisdk.core.runtime.logging import logger
+    from aisdk.errors import AisdkError
+
+    try:
+        await warm()
+    except AisdkError as error:
+        logger().warning("embedding.not_ready", tenant_id=None, error=error.code)
+
+
+def _quietly(start: Callable[[], None]) -> None:
+    """Starts ahead; a failure shows when the database is made ready."""
+    from aisdk.core.runtime.logging import logger
+    from aisdk.errors import AisdkError
+
+    try:
+        start()
+    except AisdkError as error:
+        logger().debug("embedded.not_started", tenant_id=None, error=error.code)
