@@ -53,7 +53,7 @@ def batches(tenant: str, count: int, size: int = 500, per_document: int = 10) ->
     made = []
     for start in range(0, count, size):
         documents, chunks = [], []
-        for place in range(size // per_document):
+        for place in range(min(size, count - start) // per_document):
             source = f"s{start + place}"
             key = document_id_of(tenant, source)
             documents.append(DocumentRow(key, source, source, "{}", key.bytes * 2, 5_000))
