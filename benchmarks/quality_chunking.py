@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from aisdk.core.documents.chunking import Span, split
-from aisdk.core.documents.types import searchable
+from aisdk.core.documents.context import searchable
 from aisdk.integrations.minilm import MiniLM, find_weights
 
 BEST = 5

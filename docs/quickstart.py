@@ -24,20 +24,30 @@ QUESTIONS = [
     "What happens when two notebooks add the same document?",
     "Which environment variable sets the database?",
 ]
-MODULES = 120
+MODULES = """
+_strptime argparse ast asyncio base64 bisect calendar cmd collections concurrent configparser
+contextlib copy csv datetime decimal difflib email enum fileinput fnmatch fractions functools
+getpass glob gzip hashlib heapq html http imaplib inspect io json locale logging mailbox mimetypes
+multiprocessing optparse os pathlib pickle pprint queue random re sched secrets shlex shutil
+smtplib socket sqlite3 ssl statistics string subprocess tarfile tempfile textwrap threading timeit
+tokenize traceback typing unittest urllib uuid warnings weakref xml zipfile zoneinfo
+"""
 
 
 def docstrings() -> Iterator[tuple[str, str, str]]:
     """Name, module and docstring of what Python's own standard library documents."""
     library = Path(sysconfig.get_path("stdlib"))
-    for path in sorted(library.glob("*.py"))[:MODULES]:
+    for name in MODULES.split():
+        path = library / f"{name}.py"
+        if not path.exists():
+            path = library / name / "__init__.py"
         tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 text = ast.get_docstring(node) or ""
-                name = getattr(node, "name", "")
-                if len(text) > 120 and not name.startswith("_"):
-                    yield f"{path.stem}.{name}".rstrip("."), path.stem, text
+                member = getattr(node, "name", "")
+                if len(text) > 60 and not member.startswith("_"):
+                    yield f"{name}.{member}".rstrip("."), name, text
 
 
 def main() -> None:
@@ -63,7 +73,8 @@ def main() -> None:
         hits = session.rag.query(question, top_k=3).to_frame()
         spent = (time.perf_counter() - started) * 1000
         hits["score"] = hits["score"].round(3)
-        hits["text"] = hits["text"].str.split().str.join(" ").str[:80]
+        hits["title"] = hits["title"].str[:30].str.ljust(30)
+        hits["text"] = hits["text"].str.split().str.join(" ").str[:70].str.ljust(70)
         print(f"{question}  ({spent:.0f} ms)")
         print(hits[["rank", "score", "title", "text"]].to_string(index=False), "\n")
     session.close()

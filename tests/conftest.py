@@ -14,7 +14,6 @@ import pytest
 import aisdk
 from aisdk.settings import Settings
 
-
 KILLS = {"short": 4, "full": 60}
 
 

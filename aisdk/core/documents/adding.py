@@ -14,6 +14,7 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from aisdk.core.documents.chunking import CHUNKER_VERSION, Span, split
+from aisdk.core.documents.context import searchable_texts
 from aisdk.core.documents.loading import enumerate_sources
 from aisdk.core.documents.sources import LoadOptions, Parsed, Source
 from aisdk.core.documents.store import DocumentStore, Known, index_batch
@@ -23,7 +24,6 @@ from aisdk.core.documents.types import (
     DocumentRow,
     Embedder,
     StoreInfo,
-    searchable,
 )
 from aisdk.core.lexical import ANALYZER_VERSION, Analyzer
 from aisdk.core.results.progress import Progress, ProgressFactory
@@ -251,8 +251,8 @@ class Adding:
         embedder = self._parts.embedder
         if embedder is None or not chunks:
             return Batch(rows, chunks, None, embedder.model if embedder else None)
-        texts = [searchable(rows[c.document].title, c.heading, c.text) for c in chunks]
-        return Batch(rows, chunks, await embedder.embed(texts), embedder.model)
+        vectors = await embedder.embed(searchable_texts(rows, chunks))
+        return Batch(rows, chunks, vectors, embedder.model)
 
     async def _put(self, waiting: Sequence[_Prepared], batch: Batch) -> None:
         segment = await asyncio.to_thread(index_batch, batch, self._analyzer)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 __all__ = ["CHUNKER_VERSION", "TARGET_TOKENS", "Span", "estimate_tokens", "split"]
 
-CHUNKER_VERSION: Final = 1
+CHUNKER_VERSION: Final = 2
 TARGET_TOKENS: Final = 200
 """Estimated word pieces of a chunk at most; a title and headings are added before embedding."""
 

@@ -11,8 +11,9 @@ import numpy as np
 from sqlalchemy import ColumnElement, Select, Text, cast, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
+from aisdk.core.documents.context import searchable_texts
 from aisdk.core.documents.segments import bury, merge, put_segment
-from aisdk.core.documents.types import Batch, StoreInfo, searchable
+from aisdk.core.documents.types import Batch, StoreInfo
 from aisdk.core.lexical import Analyzer, Segment, build_segment, merge_segments
 from aisdk.core.storage.engine import Database
 from aisdk.core.storage.tables import chunks, documents, stores
@@ -271,10 +272,7 @@ _LISTED: Final = (
 
 def index_batch(batch: Batch, analyzer: Analyzer) -> Segment:
     """The lexical index of a batch, its chunks numbered from 0. Works the processor; no I/O."""
-    texts = [
-        searchable(batch.documents[chunk.document].title, chunk.heading, chunk.text)
-        for chunk in batch.chunks
-    ]
+    texts = searchable_texts(batch.documents, batch.chunks)
     return build_segment(range(len(texts)), analyzer.analyse_many(texts))
 
 

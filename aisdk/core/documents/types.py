@@ -26,7 +26,6 @@ __all__ = [
     "Status",
     "StoreInfo",
     "StoredDocument",
-    "searchable",
 ]
 
 Status: TypeAlias = Literal["added", "updated", "unchanged", "failed"]
@@ -194,9 +193,3 @@ class Batch:
     chunks: Sequence[ChunkRow]
     vectors: NDArray[np.float32] | None
     model: str | None
-
-
-def searchable(title: str, heading: str, text: str) -> str:
-    """What is embedded and indexed of a chunk: its text under its document's title and heading."""
-    above = " > ".join(part for part in (title, heading) if part)
-    return f"{above}\n{text}" if above else text

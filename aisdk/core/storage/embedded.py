@@ -84,7 +84,7 @@ class EmbeddedServer:
                 lease.close()
             server = self._server()
             if _is_alive(server.get_postmaster_info()):
-                server.stop()
+                server._stop()  # noqa: SLF001  # stop() waits for a lock file that users share
 
     def forget(self) -> None:
         """After a fork: lets go of the parent's lease, so that the child takes one of its own."""
