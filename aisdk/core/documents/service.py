@@ -149,7 +149,7 @@ class DocumentsService:
         if cursor := options.get("cursor"):
             position = verify(self.cursor_key, tenant_id, kind, cursor)
             condition = and_(condition, _after(order, column, position))
-        keys = (column, documents.c.document_id)
+        keys = _sort_keys(column)
         query = self.store.listing(tenant_id).where(condition).limit(limit + 1)
         query = query.order_by(*(key.desc() for key in keys) if order[0] == "-" else keys)
         rows = await self.store.page(tenant_id, query)
@@ -313,11 +313,16 @@ def _in_state(state: str) -> ColumnElement[bool]:
     return documents.c.state == state
 
 
+def _sort_keys(column: Any) -> Sequence[Any]:
+    """What orders a listing totally; no two documents of a tenant have the same source."""
+    return (column,) if column.name == "source" else (column, documents.c.document_id)
+
+
 def _after(order: str, column: Any, position: list[JSON]) -> ColumnElement[bool]:
     value, document_id = position
     key = datetime.fromisoformat(str(value)) if column.name == "created_at" else value
-    here = tuple_(column, documents.c.document_id)
-    there = (key, UUID(str(document_id)))
+    keys = _sort_keys(column)
+    here, there = tuple_(*keys), (key, UUID(str(document_id)))[: len(keys)]
     return here < there if order[0] == "-" else here > there
 
 

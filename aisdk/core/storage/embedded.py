@@ -28,6 +28,7 @@ max_wal_size = '256MB'
 min_wal_size = '64MB'
 shared_buffers = '128MB'
 max_connections = 200
+autovacuum_naptime = '5s'
 jit = off
 unix_socket_permissions = 0700
 log_min_messages = error
