@@ -120,6 +120,7 @@ class Client:
             ConfigError: It is not fit; the message says what mends it.
             Unavailable: It cannot be reached.
         """
+        self._portal.loop()  # refuses when closed, before anything is started
         self._parts.start_server_early()
         self._portal.call(self._parts.ready)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -105,12 +108,23 @@ class Settings(BaseSettings):
         return home.expanduser().absolute()
 
 
+def _warn_of_unknown() -> None:
+    """Names variables that look like settings and are none: a slip of the pen, most likely."""
+    known = [f"AISDK_{name.upper()}" for name in Settings.model_fields]
+    for name in os.environ:
+        if name.startswith("AISDK_") and name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.8)
+            if near:
+                warnings.warn(f"{name} is no setting. Did you mean {near[0]}?", stacklevel=4)
+
+
 def load_settings() -> Settings:
     """The settings of this environment, checked.
 
     Raises:
         ConfigError: A variable is wrong; the message names it and says what to write.
     """
+    _warn_of_unknown()
     try:
         return Settings()
     except ValidationError as error:

@@ -107,7 +107,7 @@ class Parts:
         return DocumentsService(
             guard=self.guard,
             store=DocumentStore(self.database),
-            parts=AddingParts(self.embedder, self.analyzer, self._settings.language, _progress),
+            parts=AddingParts(self.embedder, self.analyzer, _language(self._settings), _progress),
             cursor_key=_cursor_key(self._settings),
         )
 
@@ -226,6 +226,18 @@ def _minilm(settings: Settings, *, needed: bool) -> Any:
         if needed or settings.minilm_path is not None:
             raise
         return None
+
+
+def _language(settings: Settings) -> str:
+    """The language of new stores, if there is such a one."""
+    from aisdk.core.lexical import languages
+    from aisdk.errors import ConfigError
+
+    if settings.language not in languages():
+        raise ConfigError(
+            "AISDK_LANGUAGE is unknown.", hint=f"Write one of: {', '.join(languages())}."
+        )
+    return settings.language
 
 
 def _cursor_key(settings: Settings) -> bytes:

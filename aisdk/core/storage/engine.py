@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -25,6 +25,7 @@ from aisdk.errors import (
 __all__ = ["Database", "PoolOptions", "Server", "translated"]
 
 SET_TENANT: Final = "SELECT set_config('aisdk.tenant_id', $1, true)"
+REST_S: Final = 1.0  # how long a cancelled statement may take to end
 LOST: Final = (
     OSError,
     asyncpg.PostgresConnectionError,
@@ -104,12 +105,9 @@ class Database:
         Yields:
             A SQLAlchemy connection; committed at the end, rolled back on any error.
         """
-        with translated():
-            async with self._engine.begin() as connection:
-                await connection.exec_driver_sql(
-                    "SELECT set_config('aisdk.tenant_id', $1, true)", (tenant_id,)
-                )
-                yield connection
+        async with self._connected() as connection, connection.begin():
+            await connection.exec_driver_sql(SET_TENANT, (tenant_id,))
+            yield connection
 
     @asynccontextmanager
     async def bulk(self, tenant_id: str) -> AsyncIterator[Any]:
@@ -124,15 +122,29 @@ class Database:
 
         Nothing set on it survives: without a tenant it sees no rows.
         """
+        async with self._connected() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            try:
+                yield driver
+            except Exception as error:
+                if isinstance(error, LOST) or driver.is_closed() or driver.is_in_transaction():
+                    await connection.invalidate()
+                raise
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of the pool, given up after a cancellation.
+
+        What a cancelled statement leaves is known to nobody for sure: a transaction may have been
+        begun or not, and the driver may take the next one for a savepoint in it.
+        """
         with translated():
             async with self._engine.connect() as connection:
-                raw = await connection.get_raw_connection()
-                driver: Any = raw.driver_connection
                 try:
-                    yield driver
-                except BaseException as error:
-                    if isinstance(error, LOST) or driver.is_closed() or driver.is_in_transaction():
-                        await connection.invalidate()
+                    yield connection
+                except asyncio.CancelledError:
+                    await _await_end(connection)
+                    await connection.invalidate()
                     raise
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
@@ -188,6 +200,17 @@ class Database:
             command_timeout=options.command_s,
             server_settings=options.server_settings(),
         )
+
+
+async def _await_end(connection: AsyncConnection) -> None:
+    """Waits until the server has ended a cancelled statement.
+
+    The driver has asked it to, and lets the next statement wait for the answer; closing at once
+    would take the request back.
+    """
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    with suppress(asyncpg.PostgresError, *LOST, asyncio.CancelledError):
+        await driver.execute("ROLLBACK", timeout=REST_S)
 
 
 def _refuse_lost(connection: Any, *_: object) -> None:

@@ -1,0 +1,126 @@
+"""Settings: read from the environment, checked at once, secret where they must be."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+import aisdk
+from aisdk.errors import ConfigError
+from aisdk.settings import Settings, load_settings
+
+SECRET = "hunter2-hunter2"  # noqa: S105  # the secret that must not be seen
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("AISDK_DATABASE_URL", "mysql://x", "postgresql://user:password@host:5432/database"),
+        ("AISDK_DATABASE_OWNER_URL", "x", "postgresql://user:password@host:5432/database"),
+        ("AISDK_POOL_SIZE", "0", "greater than or equal to 1"),
+        ("AISDK_POOL_SIZE", "many", "integer"),
+        ("AISDK_POOL_TIMEOUT_S", "0", "greater than 0"),
+        ("AISDK_CONNECT_TIMEOUT_S", "-1", "greater than 0"),
+        ("AISDK_STATEMENT_TIMEOUT_S", "soon", "number"),
+        ("AISDK_IDLE_IN_TRANSACTION_TIMEOUT_S", "0", "greater than 0"),
+        ("AISDK_COMMAND_TIMEOUT_S", "0", "greater than 0"),
+        ("AISDK_DEADLINE_S", "inf", "less than or equal"),
+        ("AISDK_BULK_DEADLINE_S", "nan", ""),
+        ("AISDK_SHUTDOWN_S", "", "number"),
+        ("AISDK_DRAGONFLY_URL", "http://x", "redis://host:6379/0"),
+        ("AISDK_SECRET_KEY", "short", "at least 16"),
+        ("AISDK_EMBEDDING", "maybe", "'auto', 'minilm', 'remote' or 'none'"),
+        ("AISDK_EMBEDDING_PRECISION", "fp16", "'fp32' or 'int8'"),
+        ("AISDK_EMBEDDING_URL", "host/v1", "https://host/v1"),
+        ("AISDK_EMBEDDING_DIMENSION", "0", "greater than or equal to 1"),
+    ],
+)
+def test_wrong_variable_is_named_with_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    """One look at the message is enough to mend it."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as raised:
+        load_settings()
+    assert f"{name}: " in str(raised.value)
+    assert says in str(raised.value)
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["AISDK_DATABASE_URL", "AISDK_DATABASE_OWNER_URL", "AISDK_DRAGONFLY_URL"],
+)
+def test_secret_in_a_wrong_url_is_not_repeated(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The message names the variable alone."""
+    monkeypatch.setenv(name, f"ftp://user:{SECRET}@host/db")
+    with pytest.raises(ConfigError) as raised:
+        load_settings()
+    assert SECRET not in f"{raised.value!r} {raised.value} {raised.value.hint}"
+    assert raised.value.__cause__ is None
+
+
+def test_secrets_are_shown_nowhere() -> None:
+    """Neither in repr, nor in str, nor in a dump."""
+    settings = Settings(
+        database_url=SecretStr(f"postgresql://u:{SECRET}@h/d"),
+        dragonfly_url=SecretStr(f"redis://:{SECRET}@h"),
+        secret_key=SecretStr(SECRET * 2),
+        embedding_api_key=SecretStr(SECRET),
+    )
+    client = aisdk.Client(settings)
+    shown = f"{settings!r} {settings} {settings.model_dump()} {client!r}"
+    client.close()
+    assert SECRET not in shown
+    assert settings.embedding_api_key is not None
+    assert settings.embedding_api_key.get_secret_value() == SECRET
+
+
+def test_settings_cannot_be_changed_or_invented() -> None:
+    """They are frozen, and a misspelled one is an error."""
+    settings = Settings()
+    with pytest.raises(ValidationError):
+        settings.pool_size = 3  # type: ignore[misc]  # the point of the test
+    with pytest.raises(ValidationError):
+        Settings(pool_sice=3)  # type: ignore[call-arg]  # the point of the test
+
+
+def test_home_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is absolute afterwards."""
+    monkeypatch.setenv("AISDK_HOME", "~/somewhere")
+    assert load_settings().home == Path.home() / "somewhere"
+    monkeypatch.setenv("AISDK_HOME", "somewhere")
+    assert load_settings().home == Path.cwd() / "somewhere"
+
+
+def test_misspelled_variable_is_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip of the pen would otherwise be silence."""
+    monkeypatch.setenv("AISDK_DATABSE_URL", f"postgresql://u:{SECRET}@h/d")
+    with pytest.warns(UserWarning, match=r"Did you mean AISDK_DATABASE_URL\?") as seen:
+        load_settings()
+    assert SECRET not in str(seen[0].message)
+
+
+def test_other_variables_of_that_prefix_are_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool of the user's may have its own."""
+    monkeypatch.setenv("AISDK_MY_OWN_THING", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_settings() == Settings()
+
+
+def test_unknown_language_is_refused_when_connecting(short_home: Path) -> None:
+    """With the languages that there are."""
+    settings = Settings(home=short_home, language="klingon", embedding="none")
+    with aisdk.Client(settings) as client, pytest.raises(ConfigError, match="AISDK_LANGUAGE"):
+        aisdk.connect("acme", client=client)
+
+
+def test_remote_embedding_needs_an_address_and_a_model(short_home: Path) -> None:
+    """The message names both variables."""
+    settings = Settings(home=short_home, embedding="remote")
+    with aisdk.Client(settings) as client, pytest.raises(ConfigError, match="AISDK_EMBEDDING_URL"):
+        aisdk.connect("acme", client=client)
