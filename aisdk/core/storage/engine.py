@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from aisdk.errors import (
+    ConfigError,
     Conflict,
     DeadlineExceeded,
     EmbeddingMismatch,
@@ -36,6 +37,7 @@ LOST: Final = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # the server's farewell came between two statements
 )
+REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +265,11 @@ def _translation(error: BaseException) -> Exception:
         return DeadlineExceeded(
             "The database ended a statement that took too long.",
             hint="Ask for less at a time, or raise AISDK_STATEMENT_TIMEOUT_S.",
+        )
+    if isinstance(error, REFUSED):
+        return ConfigError(
+            f"The database refuses to let us in ({state}).",
+            hint="Check role, password and database name in AISDK_DATABASE_URL.",
         )
     if isinstance(error, LOST):
         return Unavailable(

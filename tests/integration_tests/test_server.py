@@ -1,0 +1,209 @@
+"""Databases that are not ours: which are refused and why, and how ``migrate`` mends them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+import aisdk
+from aisdk.core.storage.embedded import EmbeddedServer
+from aisdk.core.storage.schema import REVISION, check_server
+from aisdk.errors import ConfigError, Unavailable
+from aisdk.settings import Settings
+
+SECRET: Final = "hunter2-hunter2"  # noqa: S105  # the secret that must not be seen
+
+
+class Elsewhere:
+    """A server with a fresh database, an owner and an app role, as an operator would make it."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        self.server = EmbeddedServer(home)
+        self.server.start()
+        self.name = name
+        self.owner = f"{name}_owner"
+        self.app = f"{name}_app"
+
+    def sql(self, *statements: str, database: str | None = None) -> Any:
+        """The value of the last statement, run by the superuser."""
+
+        async def run() -> Any:
+            connection = await asyncpg.connect(self.url("postgres", database))
+            try:
+                for statement in statements[:-1]:
+                    await connection.execute(statement)
+                return await connection.fetchval(statements[-1])
+            finally:
+                await connection.close()
+
+        return asyncio.run(run())
+
+    def url(self, role: str, database: str | None = None) -> str:
+        """The address for a role."""
+        return self.server.address(role, database or self.name)
+
+    def migrate(self) -> subprocess.CompletedProcess[str]:
+        """``python -m aisdk migrate`` in a new process."""
+        variables = {
+            "AISDK_DATABASE_URL": self.url(self.app),
+            "AISDK_DATABASE_OWNER_URL": self.url(self.owner),
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "aisdk", "migrate"],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def connect(self, **settings: Any) -> aisdk.Session:
+        """A session over the address of the app role, by default."""
+        url = SecretStr(settings.pop("url", self.url(self.app)))
+        client = aisdk.Client(Settings(database_url=url, embedding="none", **settings))
+        try:
+            return aisdk.connect("acme", client=client)
+        except BaseException:
+            client.close()
+            raise
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Path]:
+    """A running server."""
+    home = Path(tempfile.mkdtemp(prefix="aisdk-"))
+    server = EmbeddedServer(home)
+    server.start()
+    yield home
+    server.close()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def elsewhere(machine: Path) -> Iterator[Elsewhere]:
+    """A fresh database with its two roles and the extension."""
+    made = Elsewhere(machine, f"db{uuid.uuid4().hex[:8]}")
+    made.sql(
+        f"CREATE ROLE {made.owner} LOGIN",
+        f"CREATE ROLE {made.app} LOGIN",
+        f"CREATE DATABASE {made.name} OWNER {made.owner}",
+        database="postgres",
+    )
+    made.sql("CREATE EXTENSION vector")
+    yield made
+    made.server.close()
+
+
+def test_unmigrated_database_is_refused_until_it_is_migrated(elsewhere: Elsewhere) -> None:
+    """The hint is the command that mends it; running it twice changes nothing."""
+    with pytest.raises(ConfigError, match=r"no aisdk schema.*python -m aisdk migrate"):
+        elsewhere.connect()
+    done = elsewhere.migrate()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert REVISION in done.stdout
+    assert elsewhere.migrate().returncode == 0
+    session = elsewhere.connect()
+    session.documents.add(["the red pump"], progress=False)
+    assert [hit.text for hit in session.rag.query("pumps")] == ["the red pump"]
+    session.client.close()
+
+
+def test_migrate_without_addresses_says_which() -> None:
+    """Both variables are named, and the exit code is not 0."""
+    done = subprocess.run(
+        [sys.executable, "-m", "aisdk", "migrate"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "AISDK_DATABASE_OWNER_URL" in done.stderr
+    assert "AISDK_DATABASE_URL" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("revision", "says"),
+    [("9999", r"newer than.*pip install -U aisdk"), ("0000", r"needs.*python -m aisdk migrate")],
+)
+def test_schema_of_another_version_is_refused(
+    elsewhere: Elsewhere, revision: str, says: str
+) -> None:
+    """Newer: upgrade the library. Older: migrate."""
+    assert elsewhere.migrate().returncode == 0
+    elsewhere.sql(f"UPDATE aisdk.alembic_version SET version_num = '{revision}'")
+    with pytest.raises(ConfigError, match=says):
+        elsewhere.connect()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("ALTER ROLE {app} SUPERUSER", r"superuser.*NOSUPERUSER"),
+        ("ALTER ROLE {app} BYPASSRLS", r"bypasses row-level security.*NOBYPASSRLS"),
+        ("GRANT {owner} TO {app}", r"owns aisdk's tables.*another role"),
+        ("ALTER TABLE aisdk.chunks OWNER TO {app}", r"owns aisdk's tables"),
+        ("REVOKE ALL ON SCHEMA aisdk FROM {app}", r"no rights.*python -m aisdk migrate"),
+        ("DROP EXTENSION vector CASCADE", r"no pgvector extension.*CREATE EXTENSION vector"),
+    ],
+    ids=["superuser", "bypassrls", "member of the owner", "owner of one", "no rights", "no vector"],
+)
+def test_unfit_role_or_database_is_refused(elsewhere: Elsewhere, change: str, says: str) -> None:
+    """With the reason and the command that mends it."""
+    assert elsewhere.migrate().returncode == 0
+    elsewhere.connect().client.close()
+    elsewhere.sql(change.format(app=elsewhere.app, owner=elsewhere.owner))
+    with pytest.raises(ConfigError, match=says):
+        elsewhere.connect()
+
+
+@pytest.mark.parametrize(
+    ("version", "vector", "says"),
+    [
+        (140_009, "0.8.1", r"PostgreSQL 14 is too old.*15 or newer"),
+        (150_000, "0.7.4", r"pgvector 0\.7\.4 is too old.*ALTER EXTENSION vector UPDATE"),
+        (150_000, "0.8.0", None),
+        (180_001, "0.10.0", None),
+    ],
+)
+async def test_versions_are_compared_as_numbers(
+    version: int, vector: str, says: str | None
+) -> None:
+    """PostgreSQL 15 and pgvector 0.8 are the oldest that do."""
+
+    class Answering:
+        async def fetchrow(self, _: str) -> dict[str, object]:
+            return {"version": version, "vector": vector}
+
+    if says is None:
+        await check_server(Answering())
+    else:
+        with pytest.raises(ConfigError, match=says):
+            await check_server(Answering())
+
+
+def test_unreachable_server_is_unavailable_and_keeps_the_secret() -> None:
+    """Within the time for connecting; the password is in no message."""
+    url = f"postgresql://app:{SECRET}@127.0.0.1:9/nowhere"
+    client = aisdk.Client(
+        Settings(database_url=SecretStr(url), embedding="none", connect_timeout_s=2)
+    )
+    with pytest.raises(Unavailable) as raised:
+        aisdk.connect("acme", client=client)
+    client.close()
+    assert "AISDK_DATABASE_URL" in str(raised.value)
+    assert SECRET not in f"{raised.value} {raised.value!r} {raised.value.__cause__!r}"
+
+
+def test_unknown_role_or_database_is_a_setting_to_mend(elsewhere: Elsewhere) -> None:
+    """Not a fault of the library's."""
+    for url in (elsewhere.url("nobody_at_all"), elsewhere.url(elsewhere.app, "no_such_database")):
+        with pytest.raises(ConfigError, match="AISDK_DATABASE_URL"):
+            elsewhere.connect(url=url)
