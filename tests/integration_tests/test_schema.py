@@ -108,7 +108,7 @@ async def test_schema_has_no_hole(superuser: Any) -> None:
         ("DROP POLICY tenant ON aisdk.stores", "stores: its policy"),
         ("CREATE POLICY open ON aisdk.stores USING (true) WITH CHECK (true)", "stores: its policy"),
         ("CREATE TABLE aisdk.notes (tenant_id text, note text)", "notes: row-level"),
-        ("CREATE UNIQUE INDEX one ON aisdk.documents (source)", "one: does not begin"),
+        ("CREATE UNIQUE INDEX one ON aisdk.documents (document_id)", "one: does not begin"),
         (
             "CREATE TABLE aisdk.a (id int PRIMARY KEY, tenant_id text)",
             "a_pkey: does not begin",
