@@ -18,8 +18,9 @@ KILLS = {"short": 4, "full": 60}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--faults=full`` runs the long campaign."""
+    """``--faults=full`` runs the long campaign, ``--screenshots=DIR`` keeps pictures."""
     parser.addoption("--faults", choices=list(KILLS), default="short")
+    parser.addoption("--screenshots", type=Path, default=None)
 
 
 @pytest.fixture

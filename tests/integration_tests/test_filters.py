@@ -76,7 +76,7 @@ def same(left: Any, right: Any) -> bool:
 
 def _both_numbers(left: Any, right: Any, symbol: str) -> bool:
     numbers = all(type(value) in (int, float) for value in (left, right))
-    return numbers and bool(left == right if symbol == "==" else ORDERS[symbol](left, right))
+    return bool(numbers) and bool(left == right if symbol == "==" else ORDERS[symbol](left, right))
 
 
 def holds(metadata: Mapping[str, Any], key: str, name: str, value: Any) -> bool:

@@ -21,20 +21,28 @@ _MOST_BYTES = 500_000
 _SUMMARY = 120  # characters of a cell that are shown before it is unfolded
 _MOST_TEXT = 2_000  # characters of a cell that are kept at all
 
+_SHORT = 24  # characters of a text that stays on one line
+_MANY_COLUMNS = 8  # above, a column with the same text in every row goes to the foot
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
 # Colours: those of VS Code, else those of Jupyter, else our own for a light or dark system.
+# The doubled class outweighs what Jupyter says of all tables: fixed layout, text to the right.
 _STYLE = """
-.aisdk-rows{--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--paper:#fff;--mark:#fff1b8;overflow:auto}
+.aisdk-rows{--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--paper:#fff;--mark:#fff1b8;overflow:auto;
+max-height:40em}
 @media(prefers-color-scheme:dark){
 .aisdk-rows{--ink:#e6edf3;--soft:#9aa4af;--line:#3d444d;--paper:#0d1117;--mark:#5c4a00}}
-.aisdk-rows table{border-collapse:collapse;font-size:.9em;text-align:left;
+.aisdk-rows.aisdk-rows table{border-collapse:collapse;font-size:.9em;table-layout:auto;margin:0;
 color:var(--vscode-editor-foreground,var(--jp-content-font-color1,var(--ink)));
 background:var(--vscode-editor-background,var(--jp-layout-color0,var(--paper)))}
-.aisdk-rows caption,.aisdk-rows tfoot td{text-align:left;padding:.3em .6em;
+.aisdk-rows.aisdk-rows caption,.aisdk-rows.aisdk-rows tfoot td{text-align:left;padding:.3em .6em;
 color:var(--vscode-descriptionForeground,var(--jp-content-font-color2,var(--soft)))}
-.aisdk-rows th,.aisdk-rows tbody td{padding:.3em .6em;text-align:left;vertical-align:top;
-max-width:36em;overflow-wrap:anywhere;
+.aisdk-rows.aisdk-rows th,.aisdk-rows.aisdk-rows tbody td{padding:.3em .6em;text-align:left;
+vertical-align:top;max-width:36em;min-width:0;overflow-wrap:break-word;white-space:nowrap;
 border-bottom:1px solid var(--vscode-panel-border,var(--jp-border-color2,var(--line)))}
-.aisdk-rows .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.aisdk-rows.aisdk-rows tbody td.long{white-space:normal;min-width:16em}
+.aisdk-rows.aisdk-rows th.number,.aisdk-rows.aisdk-rows tbody td.number{text-align:right;
+font-variant-numeric:tabular-nums}
 .aisdk-rows details p{white-space:pre-wrap;margin:.3em 0}
 .aisdk-rows mark{color:inherit;
 background:var(--vscode-editor-findMatchHighlightBackground,var(--jp-warn-color3,var(--mark)))}
@@ -44,57 +52,93 @@ background:var(--vscode-editor-findMatchHighlightBackground,var(--jp-warn-color3
 def render_html(preview: Preview) -> str:
     """The rows as one HTML table, at most about half a megabyte however many there are.
 
-    Long texts are folded into ``details`` and kept up to 2,000 characters; rows beyond 200, or
-    beyond the size, are counted in the foot and not shown.
+    Long texts are folded into ``details`` and kept up to 2,000 characters; ids are shown by their
+    first digits; rows beyond 200, or beyond the size, are counted in the foot and not shown.
+    Columns without any value are left out, and in a wide table those with the same text in every
+    row are told in the foot.
     """
-    heads = "".join(_head(column) for column in preview.columns)
-    rows = list(_rows(preview))
-    foot = escape(preview.count(len(rows)))
+    shown, alike = _arranged(preview)
+    heads = "".join(_head(preview.columns[place]) for place in shown)
+    rows = list(_rows(preview, shown))
+    foot = " · ".join([preview.count(len(rows)), *alike])
     return (
         f"<style>{_STYLE}</style>"
         # The class names keep MathJax from typesetting what stands between two dollar signs.
-        '<div class="aisdk-rows tex2jax_ignore mathjax_ignore"><table>'
+        '<div class="aisdk-rows tex2jax_ignore mathjax_ignore" role="region" tabindex="0" '
+        'aria-label="Table"><table>'
         f"<caption>{escape(preview.title)}</caption>"
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
-        f'<tfoot><tr><td colspan="{len(preview.columns)}">{foot}</td></tr></tfoot>'
+        f'<tfoot><tr><td colspan="{len(shown)}">{escape(foot)}</td></tr></tfoot>'
         "</table></div>"
     )
 
 
+def _arranged(preview: Preview) -> tuple[list[int], list[str]]:
+    """The places of the columns to show, and what the others have in common."""
+    records = preview.records[:_MOST_ROWS]
+    places = [
+        place
+        for place in range(len(preview.columns))
+        if not records or any(record[place] not in (None, "") for record in records)
+    ]
+    if len(places) <= _MANY_COLUMNS or len(records) < 2:
+        return places or list(range(len(preview.columns))), []
+    alike = [place for place in places if _is_alike(preview, place)]
+    told = [f"{preview.columns[place].name}: {cell_text(records[0][place])}" for place in alike]
+    return [place for place in places if place not in alike], told
+
+
+def _is_alike(preview: Preview, place: int) -> bool:
+    """Whether a column has one short text in every row."""
+    texts = {record[place] for record in preview.records[:_MOST_ROWS] if _is_text(record[place])}
+    same = len(texts) == 1 and all(_is_text(r[place]) for r in preview.records[:_MOST_ROWS])
+    return same and len(next(iter(texts))) <= _SHORT
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
 def _head(column: Column) -> str:
-    return f'<th scope="col"{_class(column)}>{escape(column.name)}</th>'
+    kind = ' class="number"' if _is_number(column) else ""
+    return f'<th scope="col"{kind}>{escape(column.name)}</th>'
 
 
-def _class(column: Column) -> str:
-    return ' class="number"' if column.kind in ("float", "int") else ""
+def _is_number(column: Column) -> bool:
+    return column.kind in ("float", "int")
 
 
-def _rows(preview: Preview) -> Iterator[str]:
+def _rows(preview: Preview, shown: list[int]) -> Iterator[str]:
     """The table rows, as many as are shown."""
     marks = _marks(preview.terms)
     size = 0
     for record in preview.records[:_MOST_ROWS]:
-        cells = zip(preview.columns, record, strict=True)
-        row = "".join(f"<td{_class(column)}>{_cell(value, marks)}</td>" for column, value in cells)
+        row = "".join(_cell(preview.columns[place], record[place], marks) for place in shown)
         size += len(row.encode())
         if size > _MOST_BYTES:
             return
         yield f"<tr>{row}</tr>"
 
 
-def _cell(value: object, marks: re.Pattern[str] | None) -> str:
+def _cell(column: Column, value: object, marks: re.Pattern[str] | None) -> str:
     if isinstance(value, str):
         value, cut = value[:_MOST_TEXT], len(value) - _MOST_TEXT
     else:
         cut = 0
     text = cell_text(value)
+    if _is_number(column):
+        return f'<td class="number">{escape(text)}</td>'
+    if column.name.endswith("_id") and _UUID.fullmatch(text):
+        return f"<td>{text[:8]}…</td>"
+    if len(text) <= _SHORT:
+        return f"<td>{_marked(text, marks)}</td>"
     if len(text) <= _SUMMARY:
-        return _marked(text, marks)
+        return f'<td class="long">{_marked(text, marks)}</td>'
     beyond = f" … {cut:,} more characters" if cut > 0 else ""
     summary = _marked(text[:_SUMMARY].rstrip(), marks)
     return (
-        f"<details><summary>{summary}…</summary>"
-        f"<p>{_marked(text[:_MOST_TEXT], marks)}{beyond}</p></details>"
+        f'<td class="long"><details><summary>{summary}…</summary>'
+        f"<p>{_marked(text[:_MOST_TEXT], marks)}{beyond}</p></details></td>"
     )
 
 
