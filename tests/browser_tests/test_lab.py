@@ -9,6 +9,7 @@ import pytest
 
 Open = Callable[[str], Any]  # a notebook's name → a notebook in the browser
 
+RUN_NEXT: Final = "void jupyterapp.commands.execute('notebook:run-cell-and-select-next')"
 HOSTILE: Final = """
 from aisdk import Document
 evil = [
@@ -109,7 +110,7 @@ from IPython.display import HTML
 HTML("<script>window.__ran = 1; fetch('http://127.0.0.2:9/away').catch(() => 0)</script>")
 """
     seen = see(lab.write("wrong", wrong, "1 / 0"))
-    seen.page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    seen.page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
     error = seen.wait_for_error(60)
     seen.page.wait_for_function("window.__ran === 1")
     assert seen.strangers() == ["http://127.0.0.2:9/away"]
@@ -119,7 +120,7 @@ HTML("<script>window.__ran = 1; fetch('http://127.0.0.2:9/away').catch(() => 0)<
 def test_error_is_short_and_names_the_way_out(see: Open, lab: Any) -> None:
     """Four lines with the hint, and not a screenful of frames."""
     seen = see(lab.write("error", CONNECT, "session.rag.query('x', top_k=0)"))
-    seen.page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    seen.page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
     shown = seen.wait_for_error(60)
     seen.keep("error")
     assert "top_k must be a whole number" in shown
@@ -140,12 +141,13 @@ def test_interrupt_during_add_gives_the_prompt_back(see: Open, lab: Any) -> None
     )
     page = seen.page
     for _ in range(3):
-        page.evaluate("jupyterapp.commands.execute('notebook:run-cell-and-select-next')")
+        page.evaluate(RUN_NEXT)
+        page.wait_for_timeout(200)
     page.wait_for_selector(".jp-OutputArea progress", timeout=60_000)
     page.wait_for_timeout(1_500)
     seen.keep("progress")
-    page.evaluate("jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    page.evaluate("void jupyterapp.commands.execute('notebook:interrupt-kernel')")
     assert "KeyboardInterrupt" in seen.wait_for_error(10)
-    page.evaluate("jupyterapp.commands.execute('notebook:run-cell-and-select-next')")
+    page.evaluate(RUN_NEXT)
     page.wait_for_selector("text=kept True", timeout=30_000)
     seen.keep("interrupted")
