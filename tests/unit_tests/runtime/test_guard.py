@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -268,3 +270,15 @@ async def test_together_cancels_the_rest_and_raises_the_first_error_bare() -> No
         await together(wait(), fail())
     assert cancelled.is_set()
     assert await together(asyncio.sleep(0, 1), asyncio.sleep(0, 2)) == (1, 2)
+
+
+def test_unconfigured_log_prints_nothing() -> None:
+    """A cell shows its results, not our events, until the application asks for them."""
+    code = (
+        "from aisdk.core.runtime.logging import logger\n"
+        "logger().warning('documents.add', outcome='x')"
+    )
+    done = subprocess.run(  # noqa: S603  # this interpreter, our own script
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")
