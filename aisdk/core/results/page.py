@@ -15,7 +15,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, overload
 
 from aisdk.core.results.frame import JSON, Record, columns_of, make_item, to_frame, to_table
-from aisdk.core.results.progress import Progress, ProgressFactory, silent, terminal
+from aisdk.core.results.progress import Progress, ProgressFactory, silent
 from aisdk.core.results.text import Preview, render_text
 from aisdk.errors import InvalidInput, NotFound
 
@@ -255,6 +255,13 @@ Fetch: TypeAlias = Callable[[str, int | None], Awaitable[AsyncPage[T]]]
 """Continues a listing: a cursor, and the most rows wanted (None: as many as before)."""
 
 
+def _fitting(title: str, unit: str, total: int | None = None) -> Progress:
+    """The progress for where this runs: a notebook's output, a terminal's bar, or nothing."""
+    from aisdk.notebook.progress import choose_progress
+
+    return choose_progress()(title, unit, total)
+
+
 class Page(Rows[T]):
     """A page whose further pages are fetched by blocking calls, for notebook cells and scripts.
 
@@ -266,14 +273,14 @@ class Page(Rows[T]):
     _more: ClassVar[str] = "page.next()"
 
     def __init__(
-        self, source: AsyncPage[T], call: Call, progress: ProgressFactory = terminal
+        self, source: AsyncPage[T], call: Call, progress: ProgressFactory = _fitting
     ) -> None:
         """Makes the blocking twin of a page.
 
         Args:
             source: The page, not hopping.
             call: Runs a coroutine function on the loop of the connections.
-            progress: How ``collect()`` shows its progress: by default a bar in a terminal.
+            progress: How ``collect()`` shows its progress; by default what fits the place.
         """
         super().__init__(source.item, source.records, cursor=source.cursor, attrs=source.attrs)
         self._source = source
@@ -281,7 +288,7 @@ class Page(Rows[T]):
         self._progress = progress
 
     @classmethod
-    def of(cls, source: AsyncPage[T], call: Call, progress: ProgressFactory = terminal) -> Page[T]:
+    def of(cls, source: AsyncPage[T], call: Call, progress: ProgressFactory = _fitting) -> Page[T]:
         """The blocking twin of ``source``."""
         return cls(source, call, progress)
 
