@@ -56,7 +56,8 @@ bench: .venv/ready ## Benchmarks of the hot paths
 
 quality: .venv/ready ## Retrieval quality; AISDK_BENCH_DATA names the folder of collections
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[quality]'
-	$(BIN)/python benchmarks/quality_retrieval.py
+	$(BIN)/python benchmarks/quality_lexical.py
+	$(BIN)/python benchmarks/quality_search.py
 
 faults: .venv/ready ## Kill the database and the process while documents are added
 	$(BIN)/python -m pytest tests/faults --faults=full
