@@ -7,16 +7,15 @@ quality_retrieval.py for the folders. Title and text are one document; the best 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import tempfile
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from quality_lexical import ndcg
+from quality_retrieval import read_collection
 
 import aisdk
 from aisdk.settings import Settings
@@ -24,24 +23,18 @@ from aisdk.settings import Settings
 
 def measure(session: aisdk.Session, folder: Path) -> None:
     """Prints a line a mode."""
-    documents = [json.loads(line) for line in (folder / "corpus.jsonl").open(encoding="utf-8")]
-    queries = [json.loads(line) for line in (folder / "queries.jsonl").open(encoding="utf-8")]
-    places = {document["id"]: place for place, document in enumerate(documents)}
-    grades: dict[str, dict[int, int]] = defaultdict(dict)
-    for line in (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines():
-        query, document, grade = line.split("\t")
-        grades[query][places[document]] = int(grade)
-    texts = [f"{d['title']}. {d['text']}" if d["title"] else d["text"] for d in documents]
-    corpus = pd.DataFrame({"id": [d["id"] for d in documents], "text": texts})
+    collection = read_collection(folder)
+    texts = [f"{title}. {text}" if title else text for title, text in collection.documents]
+    corpus = pd.DataFrame({"id": [str(place) for place in range(len(texts))], "text": texts})
     session.documents.add(corpus, id="id", raise_on_error=False)
-    asked = pd.DataFrame([{"id": str(q["id"]), "text": q["text"]} for q in queries])
-    asked = asked[asked["id"].isin([str(query) for query, found in grades.items() if found])]
+    asked = {str(n): text for n, (text, _) in enumerate(collection.questions)}
     for mode in ("lexical", "dense", "hybrid"):
         page = session.rag.query_many(asked, top_k=10, mode=mode, one_per_document=True)
-        ranked: dict[str, list[int]] = {key: [] for key in asked["id"]}
+        ranked: dict[str, list[int]] = {key: [] for key in asked}
         for hit in page:
-            ranked[hit.query].append(places[hit.source])
-        mean = np.mean([ndcg(found, grades[key]) for key, found in ranked.items()])
+            ranked[hit.query].append(int(hit.source))
+        graded = [grades for _, grades in collection.questions]
+        mean = np.mean([ndcg(r, g) for r, g in zip(ranked.values(), graded, strict=True)])
         print(f"{folder.name:12} {mode:8} {mean:.4f}", flush=True)
 
 

@@ -24,20 +24,13 @@ from hypothesis.stateful import (
 
 import aisdk
 from aisdk import Document
+from aisdk.core.storage.tables import metadata
 from aisdk.core.storage.vectors import vectors_as_binary
 from aisdk.errors import AisdkError, NotFound, TenantMismatch
 from aisdk.settings import Settings
 
 PROBES: Final = 10_000
-TABLES: Final = (
-    "stores",
-    "documents",
-    "chunks",
-    "chunk_vectors",
-    "lexical_segments",
-    "lexical_postings",
-    "lexical_tombstones",
-)
+TABLES: Final = [table.name for table in metadata.sorted_tables]
 TENANTS: Final = st.integers(0, 2)
 MODES: Final = st.sampled_from(["hybrid", "dense", "lexical"])
 WHERES: Final = st.sampled_from(
