@@ -287,13 +287,17 @@ def test_interrupt_ends_the_statement_and_the_next_call_works(
         return 0
 
     monkeypatch.setattr(service.store, "count", slow)
-    killer = threading.Timer(0.4, os.kill, [os.getpid(), signal.SIGINT])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background
+    killer = threading.Timer(0.4, os.kill, [os.getpid(), signal.SIGINT])  # would ignore it
     killer.start()
     started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        session.documents.count()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            session.documents.count()
+    finally:
+        killer.join()
+        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - started < 5
-    killer.join()
     found = asyncio.run(settled(own_client, lambda found: not found.get("active")))
     assert found.get("active", 0) == 0
     monkeypatch.setattr(service.store, "count", original)
