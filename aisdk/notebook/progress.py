@@ -14,6 +14,8 @@ from aisdk.core.results.text import clean_text
 __all__ = ["DisplayProgress", "choose_progress"]
 
 _EVERY_S = 0.1  # ten updates a second are all that an eye or a saved file needs
+_SURE_S = 2.0  # before, the time left is a guess
+_STYLE = "font-variant-numeric:tabular-nums"  # digits of one width: the text does not tremble
 
 
 class DisplayProgress:
@@ -27,6 +29,7 @@ class DisplayProgress:
 
         display: Any = IPython.display.display
         self._title, self._unit, self._total = title, unit, total
+        self._is_known = total is not None  # a total that grows says nothing about the time left
         self._done = self._failed = 0
         self._started = self._shown = monotonic()
         self._closed = False
@@ -50,30 +53,56 @@ class DisplayProgress:
         """Shows the final state; later calls change nothing."""
         with self._lock:
             if not self._closed:
-                self._show(now=True)
                 self._closed = True
+                self._handle.update(self._bundle(), raw=True)
 
-    def _show(self, *, now: bool = False) -> None:
+    def _show(self) -> None:
         moment = monotonic()
-        if self._closed or not (now or moment - self._shown >= _EVERY_S):
-            return
-        self._shown = moment
-        self._handle.update(self._bundle(), raw=True)
+        if not self._closed and moment - self._shown >= _EVERY_S:
+            self._shown = moment
+            self._handle.update(self._bundle(), raw=True)
 
     def _bundle(self) -> dict[str, str]:
         text = self._text()
-        bar = ""
+        return {
+            "text/plain": text,
+            # The bar stands first, so that it does not move when the text grows.
+            "text/html": f'<label style="{_STYLE}">{self._bar()}{escape(text)}</label>',
+        }
+
+    def _bar(self) -> str:
         if self._total:
             value = min(self._done + self._failed, self._total)
-            bar = f' <progress max="{self._total}" value="{value}"></progress>'
-        return {"text/plain": text, "text/html": f"<label>{escape(text)}{bar}</label>"}
+            return f'<progress max="{self._total}" value="{value}"></progress> '
+        return "" if self._closed else "<progress></progress> "
 
     def _text(self) -> str:
         seconds = monotonic() - self._started
         count = f"{self._done:,} of {self._total:,}" if self._total else f"{self._done:,}"
         failed = f", {self._failed:,} failed" if self._failed else ""
-        rate = f", {self._done / seconds:,.0f} {self._unit}/s" if seconds > _EVERY_S else ""
-        return clean_text(f"{self._title}: {count} {self._unit}{failed}, {seconds:.1f} s{rate}")
+        rate = f", {_rate(self._done / seconds)} {self._unit}/s" if seconds > _EVERY_S else ""
+        spent = _duration(seconds)
+        left = self._left(seconds)
+        return clean_text(f"{self._title}: {count} {self._unit}{failed}, {spent}{rate}{left}")
+
+    def _left(self, seconds: float) -> str:
+        ended = self._done + self._failed
+        if self._closed or not (self._is_known and self._total and ended) or seconds < _SURE_S:
+            return ""
+        left = seconds / ended * (self._total - ended)
+        return f", about {_duration(left, digits=0)} left" if left >= 1 else ""
+
+
+def _rate(each_second: float) -> str:
+    return f"{each_second:,.0f}" if each_second >= 10 else f"{each_second:.1f}"
+
+
+def _duration(seconds: float, digits: int = 1) -> str:
+    """Such as ``1.7 s``, ``2 min 41 s`` or ``1 h 5 min``; digits are those of less than a minute."""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{seconds:.{digits}f} s"
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def choose_progress() -> ProgressFactory:

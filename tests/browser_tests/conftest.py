@@ -71,7 +71,9 @@ class Seen:
         self.requests: list[str] = []
         self.errors: list[str] = []
         page.on("request", lambda request: self.requests.append(request.url))
+        page.on("websocket", lambda socket: self.requests.append(_as_http(socket.url)))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._listen)
 
     def open(self, name: str) -> None:
         """Opens the notebook in a workspace of its own and waits for its kernel."""
@@ -79,6 +81,10 @@ class Seen:
         self.page.goto(f"{place}?token={self.lab.token}")
         self.page.wait_for_selector(".jp-NotebookPanel-notebook", timeout=90_000)
         self.page.wait_for_function(f"({STATE})().kernel === 'idle'", timeout=90_000)
+
+    def _listen(self, message: Any) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
 
     def run_all(self) -> None:
         """Runs every cell and waits until the kernel rests."""
@@ -145,9 +151,9 @@ def lab() -> Iterator[Lab]:
     shutil.rmtree(own, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Debian's chromium."""
+    """Debian's chromium, gone before the next file: playwright's loop lets no other one run."""
     if BROWSER is None:
         pytest.skip(UNSEEN)
     from playwright.sync_api import sync_playwright
@@ -196,6 +202,11 @@ def _variables(own: Path) -> dict[str, str]:
         "AISDK_HOME": "home",
     }
     return {**os.environ, **{name: str(own / folder) for name, folder in folders.items()}}
+
+
+def _as_http(url: str) -> str:
+    """The address of a socket as that of its page."""
+    return f"http{url.removeprefix('ws')}"
 
 
 def _free_port() -> int:

@@ -19,7 +19,7 @@ import pytest
 
 import aisdk
 from aisdk.core.storage.embedded import EmbeddedServer
-from aisdk.errors import ClientClosed, DeadlineExceeded, TenantRequired
+from aisdk.errors import ClientClosed, DeadlineExceeded, TenantRequired, Unavailable
 from aisdk.settings import Settings
 
 BACKENDS: Final = """
@@ -368,10 +368,10 @@ def _through_verbs(client: aisdk.Client, number: int) -> Coroutine[Any, Any, Any
     return client.documents.add(f"t{number}", [f"pump {n}" for n in range(500)], progress=False)
 
 
-async def test_connections_have_their_time_limits(short_home: Path) -> None:
+async def test_connections_have_their_time_limits(home: Path) -> None:
     """The server ends slow statements and forgotten transactions; the driver has its own limit."""
     settings = Settings(
-        home=short_home,
+        home=home,
         embedding="none",
         statement_timeout_s=0.2,
         idle_in_transaction_timeout_s=7,
@@ -390,3 +390,15 @@ async def test_connections_have_their_time_limits(short_home: Path) -> None:
         assert await client._portal.hop(look) == ("200ms", "7s", "aisdk", 9.0)
         with pytest.raises(DeadlineExceeded, match="STATEMENT_TIMEOUT"):
             await client._portal.hop(lambda: sleep_in_database(client, "acme"))
+
+
+async def test_silent_server_is_given_up_after_the_command_timeout(home: Path) -> None:
+    """The driver's own limit ends a statement that the server would let run."""
+    settings = Settings(home=home, embedding="none", command_timeout_s=0.3)
+    async with aisdk.Client(settings) as client:
+        await client.astart()
+        started = time.monotonic()
+        with pytest.raises(Unavailable):
+            await client._portal.hop(lambda: sleep_in_database(client, "acme"))
+        assert time.monotonic() - started < 5
+        assert await client.documents.count("acme") == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
+from typing import Final
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -83,7 +85,7 @@ def test_settings_cannot_be_changed_or_invented() -> None:
     """They are frozen, and a misspelled one is an error."""
     settings = Settings()
     with pytest.raises(ValidationError):
-        settings.pool_size = 3  # type: ignore[misc]  # the point of the test
+        settings.pool_size = 3
     with pytest.raises(ValidationError):
         Settings(pool_sice=3)  # type: ignore[call-arg]  # the point of the test
 
@@ -124,3 +126,57 @@ def test_remote_embedding_needs_an_address_and_a_model(short_home: Path) -> None
     settings = Settings(home=short_home, embedding="remote")
     with aisdk.Client(settings) as client, pytest.raises(ConfigError, match="AISDK_EMBEDDING_URL"):
         aisdk.connect("acme", client=client)
+
+
+DEFAULTS: Final = {
+    "database_url": None,
+    "database_owner_url": None,
+    "pool_size": 8,
+    "pool_timeout_s": 10,
+    "connect_timeout_s": 10,
+    "statement_timeout_s": 30,
+    "idle_in_transaction_timeout_s": 30,
+    "command_timeout_s": 60,
+    "deadline_s": 60,
+    "bulk_deadline_s": 86_400,
+    "shutdown_s": 5,
+    "dragonfly_url": None,
+    "secret_key": None,
+    "language": "english",
+    "embedding": "auto",
+    "embedding_precision": "fp32",
+    "embedding_url": None,
+    "embedding_model": None,
+    "embedding_dimension": None,
+    "embedding_api_key": None,
+    "minilm_path": None,
+}
+
+
+def test_defaults_are_those_that_are_promised() -> None:
+    """An empty environment is enough to begin."""
+    found = load_settings().model_dump()
+    assert found.pop("home").is_absolute()
+    assert found == DEFAULTS
+
+
+def test_every_variable_is_documented() -> None:
+    """Each field has its variable in the docstring, and no other is promised."""
+    promised = set(re.findall(r"``(AISDK_[A-Z_]+)``", Settings.__doc__ or ""))
+    assert promised == {f"AISDK_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_short_secret_key_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even a secret that is refused stays one."""
+    monkeypatch.setenv("AISDK_SECRET_KEY", "hunter2")
+    with pytest.raises(ConfigError, match="AISDK_SECRET_KEY") as raised:
+        load_settings()
+    assert "hunter2" not in f"{raised.value!r} {raised.value} {raised.value.hint}"
+
+
+def test_all_wrong_variables_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody mends them one by one."""
+    monkeypatch.setenv("AISDK_POOL_SIZE", "0")
+    monkeypatch.setenv("AISDK_EMBEDDING", "maybe")
+    with pytest.raises(ConfigError, match=r"AISDK_POOL_SIZE: .*AISDK_EMBEDDING: "):
+        load_settings()

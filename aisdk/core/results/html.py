@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from html import escape
 
 from aisdk.core.results.frame import Column
-from aisdk.core.results.text import Preview, cell_text
+from aisdk.core.results.text import Preview, cell_text, shared_decimals
 
 __all__ = ["render_html"]
 
@@ -26,26 +26,29 @@ _MANY_COLUMNS = 8  # above, a column with the same text in every row goes to the
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 # Colours: those of VS Code, else those of Jupyter, else our own for a light or dark system.
+# Marks let the paper through, as Jupyter's pale colours are the same in its dark theme.
 # The doubled class outweighs what Jupyter says of all tables: fixed layout, text to the right.
 _STYLE = """
-.aisdk-rows{--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--paper:#fff;--mark:#fff1b8;overflow:auto;
-max-height:40em}
+.aisdk-rows{--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--paper:#fff;overflow:auto;max-height:40em}
 @media(prefers-color-scheme:dark){
-.aisdk-rows{--ink:#e6edf3;--soft:#9aa4af;--line:#3d444d;--paper:#0d1117;--mark:#5c4a00}}
-.aisdk-rows.aisdk-rows table{border-collapse:collapse;font-size:.9em;table-layout:auto;margin:0;
-color:var(--vscode-editor-foreground,var(--jp-content-font-color1,var(--ink)));
+.aisdk-rows{--ink:#e6edf3;--soft:#9aa4af;--line:#3d444d;--paper:#0d1117}}
+.aisdk-rows.aisdk-rows table{border-collapse:separate;border-spacing:0;font-size:.9em;
+table-layout:auto;margin:0;color:var(--vscode-editor-foreground,var(--jp-content-font-color1,
+var(--ink)))}
+.aisdk-rows.aisdk-rows :is(table,thead th,tfoot td){
 background:var(--vscode-editor-background,var(--jp-layout-color0,var(--paper)))}
-.aisdk-rows.aisdk-rows caption,.aisdk-rows.aisdk-rows tfoot td{text-align:left;padding:.3em .6em;
+.aisdk-rows.aisdk-rows :is(caption,tfoot td){text-align:left;padding:.3em .5em;
 color:var(--vscode-descriptionForeground,var(--jp-content-font-color2,var(--soft)))}
-.aisdk-rows.aisdk-rows th,.aisdk-rows.aisdk-rows tbody td{padding:.3em .6em;text-align:left;
-vertical-align:top;max-width:36em;min-width:0;overflow-wrap:break-word;white-space:nowrap;
+.aisdk-rows.aisdk-rows :is(th,tbody td){padding:.3em .5em;text-align:left;vertical-align:top;
+max-width:36em;min-width:0;white-space:nowrap;
 border-bottom:1px solid var(--vscode-panel-border,var(--jp-border-color2,var(--line)))}
-.aisdk-rows.aisdk-rows tbody td.long{white-space:normal;min-width:16em}
-.aisdk-rows.aisdk-rows th.number,.aisdk-rows.aisdk-rows tbody td.number{text-align:right;
-font-variant-numeric:tabular-nums}
+.aisdk-rows.aisdk-rows :is(thead th,tfoot td){position:sticky;top:0;bottom:0;z-index:1}
+.aisdk-rows.aisdk-rows th{white-space:normal;vertical-align:bottom}
+.aisdk-rows.aisdk-rows tbody td.long{white-space:normal;overflow-wrap:anywhere;min-width:11em}
+.aisdk-rows.aisdk-rows :is(th,tbody td).number{text-align:right;font-variant-numeric:tabular-nums}
 .aisdk-rows details p{white-space:pre-wrap;margin:.3em 0}
 .aisdk-rows mark{color:inherit;
-background:var(--vscode-editor-findMatchHighlightBackground,var(--jp-warn-color3,var(--mark)))}
+background:var(--vscode-editor-findMatchHighlightBackground,rgba(255,160,0,.35))}
 """
 
 
@@ -101,7 +104,8 @@ def _is_text(value: object) -> bool:
 
 def _head(column: Column) -> str:
     kind = ' class="number"' if _is_number(column) else ""
-    return f'<th scope="col"{kind}>{escape(column.name)}</th>'
+    name = escape(column.name).replace("_", "_<wbr>")
+    return f'<th scope="col"{kind}>{name}</th>'
 
 
 def _is_number(column: Column) -> bool:
@@ -111,24 +115,35 @@ def _is_number(column: Column) -> bool:
 def _rows(preview: Preview, shown: list[int]) -> Iterator[str]:
     """The table rows, as many as are shown."""
     marks = _marks(preview.terms)
+    records = preview.records[:_MOST_ROWS]
+    decimals = {place: shared_decimals(record[place] for record in records) for place in shown}
     size = 0
-    for record in preview.records[:_MOST_ROWS]:
-        row = "".join(_cell(preview.columns[place], record[place], marks) for place in shown)
+    for record in records:
+        row = "".join(
+            (
+                _number(record[place], decimals[place])
+                if _is_number(preview.columns[place])
+                else _cell(preview.columns[place].name, record[place], marks)
+            )
+            for place in shown
+        )
         size += len(row.encode())
         if size > _MOST_BYTES:
             return
         yield f"<tr>{row}</tr>"
 
 
-def _cell(column: Column, value: object, marks: re.Pattern[str] | None) -> str:
+def _number(value: object, decimals: int | None) -> str:
+    return f'<td class="number">{escape(cell_text(value, decimals))}</td>'
+
+
+def _cell(name: str, value: object, marks: re.Pattern[str] | None) -> str:
     if isinstance(value, str):
         value, cut = value[:_MOST_TEXT], len(value) - _MOST_TEXT
     else:
         cut = 0
     text = cell_text(value)
-    if _is_number(column):
-        return f'<td class="number">{escape(text)}</td>'
-    if column.name.endswith("_id") and _UUID.fullmatch(text):
+    if name.endswith("_id") and _UUID.fullmatch(text):
         return f"<td>{text[:8]}…</td>"
     if len(text) <= _SHORT:
         return f"<td>{_marked(text, marks)}</td>"

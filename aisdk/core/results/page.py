@@ -224,7 +224,7 @@ class AsyncPage(Rows[T]):
             A page of at most ``max_rows`` rows (or of this page's rows, when they are more).
         """
         _check_max_rows(max_rows)
-        with closing((progress or silent)("collect", "rows", None)) as shown:
+        with closing((progress or silent)("Collecting", "rows", None)) as shown:
             page = await self._hop(lambda: self._gather(max_rows, shown))
         return page.hopping(self._hop)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,12 +14,13 @@ from pydantic_core import to_json
 
 from aisdk.core.results.frame import Column, Record
 
-__all__ = ["Preview", "cell_text", "clean_text", "render_text"]
+__all__ = ["Preview", "cell_text", "clean_text", "render_text", "shared_decimals"]
 
 _SHOWN_ROWS = 10
 _WIDEST = 48  # columns of the terminal that one cell may take
 _NARROWEST = 8
 _GAP = "  "
+_TINY, _HUGE = 1e-4, 1e15  # beyond them, a float reads better with an exponent
 _JOINERS = "\u200c\u200d"  # shape letters and emoji; all other invisible characters are replaced
 
 
@@ -48,19 +50,45 @@ def clean_text(text: str) -> str:
     return text if text.isprintable() else "".join(map(_clean, text))
 
 
-def cell_text(value: Any) -> str:
-    """One value of a record as cleaned text; a dash stands for a missing value."""
+def cell_text(value: Any, decimals: int | None = None) -> str:
+    """One value of a record as cleaned text; a dash stands for a missing value.
+
+    Args:
+        value: The value.
+        decimals: Digits behind the point of a float; by default four digits that count.
+    """
     if value is None:
         return "-"
     if isinstance(value, str):
         return clean_text(value)
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.4g}" if decimals is None else f"{value:,.{decimals}f}"
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
     return clean_text(_nested_text(value))
+
+
+def shared_decimals(values: Iterable[Any]) -> int | None:
+    """How many decimals line up the floats of a column: four digits that count in the largest.
+
+    Returns:
+        The decimals, 0 to 7; None where one form does not fit all, as beside a tiny number.
+    """
+    floats = (abs(value) for value in values if isinstance(value, float))
+    sizes = [size for size in floats if size and math.isfinite(size)]
+    if not sizes or not _TINY <= max(sizes) < _HUGE:
+        return None
+    decimals = max(3 - math.floor(math.log10(max(sizes))), 0)
+    if min(sizes) < 10**-decimals:
+        return None
+    texts = [f"{size:.{decimals}f}" for size in sizes]
+    return max(len(text.partition(".")[2].rstrip("0")) for text in texts)
 
 
 def render_text(preview: Preview, width: int | None = None) -> str:
@@ -73,7 +101,8 @@ def render_text(preview: Preview, width: int | None = None) -> str:
     width = width or shutil.get_terminal_size((100, 24)).columns
     records = preview.records[:_SHOWN_ROWS]
     grid = [[column.name for column in preview.columns]]
-    grid += [[_one_line(value) for value in record] for record in records]
+    decimals = [shared_decimals(column) for column in zip(*records, strict=True)]
+    grid += [[*map(_one_line, record, decimals)] for record in records]
     widths = _fit([max(map(_width, cells)) for cells in zip(*grid, strict=True)], width)
     numbers = [column.kind in ("float", "int") for column in preview.columns]
     lines = [_line(cells, widths, numbers) for cells in grid]
@@ -95,10 +124,10 @@ def _nested_text(value: Any) -> str:
     return to_json(value).decode() if isinstance(value, Mapping) else str(value)
 
 
-def _one_line(value: Any) -> str:
+def _one_line(value: Any, decimals: int | None) -> str:
     if isinstance(value, str):
         value = value[: 4 * _WIDEST]
-    return " ".join(cell_text(value).split())
+    return " ".join(cell_text(value, decimals).split())
 
 
 def _width(text: str) -> int:

@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -36,6 +37,7 @@ class LoopThread:
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._jobs: set[_Job[Any]] = set()
         self._closed = False
 
     @property
@@ -81,9 +83,9 @@ class LoopThread:
                 hint="Await the async session there instead.",
             )
         job: _Job[R] = _Job(make)
-        loop.call_soon_threadsafe(job.start, loop)
         with _Interruptible():
             try:
+                self._submit(job, loop)
                 return job.done.result()
             except AisdkError as error:
                 raise error.with_traceback(None) from error.__cause__
@@ -102,23 +104,32 @@ class LoopThread:
         if asyncio.get_running_loop() is loop:
             return await make()
         job: _Job[R] = _Job(make)
-        loop.call_soon_threadsafe(job.start, loop)
+        self._submit(job, loop)
         try:
             return await asyncio.wrap_future(job.done)
         except asyncio.CancelledError:
-            loop.call_soon_threadsafe(job.cancel)
+            job.cancel_soon(loop)
             raise
 
     def close(self) -> None:
         """Cancels what still runs, stops the loop and joins the thread. May be called again."""
-        with self._lock:
-            loop, thread, mine = self._loop, self._thread, self._pid == os.getpid()
+        mine = self._pid == os.getpid()
+        with self._lock if mine else self._fresh_lock():
+            loop, thread = self._loop, self._thread
             self._closed, self._loop = True, None
-        if loop is None or thread is None or not mine:
-            return
-        loop.call_soon_threadsafe(loop.stop)
-        if threading.current_thread() is not thread:
+            if mine and loop is not None:
+                loop.call_soon_threadsafe(loop.stop)
+        if mine and thread is not None and threading.current_thread() is not thread:
             thread.join()
+
+    def _submit(self, job: _Job[Any], loop: asyncio.AbstractEventLoop) -> None:
+        """Sends a job to the loop, ahead of the stop that ``close`` sends: it will be ended."""
+        with self._lock:
+            if self._closed:
+                raise ClientClosed(hint="Make a new one with aisdk.connect(…).")
+            self._jobs.add(job)
+            job.done.add_done_callback(lambda _: self._jobs.discard(job))
+            loop.call_soon_threadsafe(job.start, loop)
 
     def _fresh_lock(self) -> threading.Lock:
         """A lock for a forked child: the parent's may be held by a thread that is not here."""
@@ -128,7 +139,10 @@ class LoopThread:
     def _start(self) -> None:
         ready = threading.Event()
         loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=_run, args=(loop, ready), name=self._name, daemon=True)
+        self._jobs = set()
+        thread = threading.Thread(
+            target=_run, args=(loop, ready, self._jobs), name=self._name, daemon=True
+        )
         thread.start()
         ready.wait()
         self._loop, self._thread, self._pid = loop, thread, os.getpid()
@@ -148,6 +162,7 @@ class _Job(Generic[R]):
         """Makes the coroutine and its task; runs on the portal."""
         if self._cancelled:
             self.done.cancel()
+        if not self.done.set_running_or_notify_cancel():
             return
         try:
             coroutine = self._context.run(self._make)
@@ -163,16 +178,25 @@ class _Job(Generic[R]):
         if self._task is not None:
             self._task.cancel()
 
+    def cancel_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Has the portal cancel the task; from any thread."""
+        with suppress(RuntimeError):  # the loop is closed, and every job with it
+            loop.call_soon_threadsafe(self.cancel)
+
+    def give_up(self) -> None:
+        """Lets the caller go whose task has not ended although it was cancelled."""
+        self.done.set_exception(ClientClosed(hint="Make a new one with aisdk.connect(…)."))
+
     def abandon(self, loop: asyncio.AbstractEventLoop, grace_s: float) -> None:
         """Cancels from the caller's thread and gives the task a moment to clean up."""
-        loop.call_soon_threadsafe(self.cancel)
+        self.cancel_soon(loop)
         wait([self.done], timeout=grace_s)
 
     def _finish(self, task: asyncio.Task[R]) -> None:
-        if self.done.cancelled():
+        if self.done.done():
             return
         if task.cancelled():
-            self.done.cancel()
+            self.done.set_exception(CancelledError())
         elif (error := task.exception()) is not None:
             self.done.set_exception(error)
         else:
@@ -200,16 +224,28 @@ class _Interruptible:
             signal.signal(signal.SIGINT, self._previous)
 
 
-def _run(loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:
+def _run(loop: asyncio.AbstractEventLoop, ready: threading.Event, jobs: set[_Job[Any]]) -> None:
     asyncio.set_event_loop(loop)
     loop.call_soon(ready.set)
     try:
-        loop.run_forever()
+        _run_until_stopped(loop)
     finally:
         _cancel_all(loop)
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
+        for job in tuple(jobs):
+            job.give_up()
         loop.close()
+
+
+def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
+    """Runs on after a task that ended with SystemExit: its caller gets it, the others stay."""
+    while True:
+        try:
+            loop.run_forever()
+        except (KeyboardInterrupt, SystemExit):
+            continue
+        return
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:

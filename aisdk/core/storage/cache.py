@@ -113,7 +113,9 @@ class RedisCache:
 
     async def get(self, key: str) -> bytes | None:
         """The value, or ``None``."""
-        value: bytes | None = await self._ask("get", key)
+        value = await self._ask("get", key)
+        if value is not None and not isinstance(value, bytes):
+            raise ConnectionError("unreadable reply")
         return value
 
     async def set(self, key: str, value: bytes, ttl_s: float) -> None:
@@ -129,7 +131,7 @@ class RedisCache:
 
         try:
             return await getattr(self._redis, command)(*arguments, **options)
-        except RedisError as error:
+        except (RedisError, ValueError) as error:  # the reader of replies lets ValueError through
             raise ConnectionError(type(error).__name__) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final, TypeAlias
@@ -18,6 +19,9 @@ Where: TypeAlias = Mapping[str, Any]
 Column: TypeAlias = ColumnElement[Any]
 
 LARGEST: Final = 1_000
+MOST: Final = 5_000  # a statement binds 32,767 values at most, a condition up to three
+DIGITS_BITS: Final = 10_000  # some 3,000 digits; Python writes 4,300 at most
+UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 TYPES: Final = {bool: "boolean", int: "number", float: "number", str: "string"}
 
 
@@ -46,11 +50,20 @@ def compile_where(where: Where | None) -> ColumnElement[bool]:
         raise InvalidInput("where is not a dict.", hint='Write where={"year": {">=": 2020}}.')
     if len(where) > LARGEST:
         raise InvalidInput("where has too many keys.", hint=f"Use at most {LARGEST}.")
+    if sum(_weight(test) for test in where.values()) > MOST:
+        raise InvalidInput("where has too many values.", hint=f"Use at most {MOST} in all.")
     return and_(true(), *(_key(key, test) for key, test in where.items()))
 
 
+def _weight(test: Any) -> int:
+    """How many values a condition compares with."""
+    if not isinstance(test, Mapping):
+        return 1
+    return sum(len(value) if _is_list(value) else 1 for value in test.values())
+
+
 def _key(key: Any, test: Any) -> ColumnElement[bool]:
-    if not isinstance(key, str) or not key or "\0" in key:
+    if not isinstance(key, str) or not key or UNSTORABLE.search(key):
         raise InvalidInput("A metadata key in where is not text.", hint='Write {"year": 2020}.')
     column = documents.c.metadata[key]
     if not isinstance(test, Mapping):
@@ -91,11 +104,15 @@ def _ordered(symbol: str) -> Callable[[Column, Any], ColumnElement[bool]]:
 
 
 def _among(column: Column, values: Any) -> ColumnElement[bool]:
-    if not isinstance(values, Sequence | set | frozenset) or isinstance(values, str):
+    if not _is_list(values):
         raise InvalidInput("in needs a list.", hint='Write {"tag": {"in": ["a", "b"]}}.')
     if len(values) > LARGEST:
         raise InvalidInput("A list in where is too long.", hint=f"Use at most {LARGEST} values.")
     return or_(*(_equal(column, value) for value in values)) if values else not_(true())
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes)
 
 
 def _not_among(column: Column, values: Any) -> ColumnElement[bool]:
@@ -117,18 +134,27 @@ def _plain(value: Any) -> str | int | float | bool | None:
     """The value as JSON has it; numpy scalars become Python's."""
     if isinstance(value, date):  # a datetime is a date too
         return value.isoformat()
-    value = value.item() if hasattr(value, "item") and not isinstance(value, str) else value
+    value = _unwrapped(value)
     if value is not None and type(value) not in TYPES:
         raise InvalidInput(
             "A value in where is of a kind that cannot be compared.",
             hint="Use text, a number, True, False, None or a date.",
         )
-    if isinstance(value, str) and "\0" in value:
-        raise InvalidInput("A value in where contains NUL.")
+    if isinstance(value, str) and UNSTORABLE.search(value):
+        raise InvalidInput("A value in where contains NUL or half a surrogate pair.")
+    if isinstance(value, int) and value.bit_length() > DIGITS_BITS:
+        raise InvalidInput("A number in where is too long.")
     if isinstance(value, float) and value - value != 0:
         raise InvalidInput("A value in where is not a finite number.")
     plain: str | int | float | bool | None = value
     return plain
+
+
+def _unwrapped(value: Any) -> Any:
+    try:
+        return value.item() if hasattr(value, "item") else value
+    except (TypeError, ValueError):  # an array of several values, refused by its type
+        return value
 
 
 def _bound(value: Any) -> ColumnElement[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +20,7 @@ __all__ = [
     "check_revision",
     "check_server",
     "migrate",
+    "readable",
     "revision_of",
 ]
 
@@ -95,9 +98,10 @@ async def check_app_role(connection: Any) -> None:
 async def revision_of(connection: Any) -> str | None:
     """The schema's revision, or ``None`` where there is no schema yet."""
     try:
-        revision: str | None = await connection.fetchval(
-            "SELECT version_num FROM aisdk.alembic_version"
-        )
+        async with connection.transaction():  # inside another one: a refusal must not end it
+            revision: str | None = await connection.fetchval(
+                "SELECT version_num FROM aisdk.alembic_version"
+            )
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
         return None
     except asyncpg.InsufficientPrivilegeError:
@@ -135,14 +139,14 @@ async def migrate(owner_url: str, app_role: str) -> None:
         app_role: The role that serves tenants; it must exist.
 
     Raises:
-        ConfigError: The server is unfit.
+        ConfigError: The address, the server or a role is unfit, or the schema is newer.
     """
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(owner_url),
+        async_creator=lambda: _connect(owner_url),
         poolclass=NullPool,
     )
     try:
@@ -150,13 +154,62 @@ async def migrate(owner_url: str, app_role: str) -> None:
             raw = await connection.get_raw_connection()
             driver: Any = raw.driver_connection
             await connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4711, 42)")
-            await driver.execute("CREATE SCHEMA IF NOT EXISTS aisdk")
-            await driver.execute("CREATE EXTENSION IF NOT EXISTS vector")
-            await check_server(driver)
+            await _prepare(driver, app_role)
             await connection.run_sync(_upgrade)
             await driver.execute(_grants(app_role))
     finally:
         await engine.dispose()
+
+
+@contextmanager
+def readable(variable: str) -> Iterator[None]:
+    """Says which address cannot be read; the driver's own message quotes parts of the password.
+
+    Args:
+        variable: The environment variable that holds the address.
+    """
+    try:
+        yield
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            f"{variable} cannot be read.",
+            hint="Write postgresql://user:password@host:5432/database, and other signs than "
+            "letters and digits in the password as %2F and so on.",
+        ) from None
+
+
+async def _connect(owner_url: str) -> Any:
+    try:
+        with readable("AISDK_DATABASE_OWNER_URL"):
+            return await asyncpg.connect(owner_url)
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError):
+        raise ConfigError(
+            "The database refuses to let the owner in.",
+            hint="Check role, password and database name in AISDK_DATABASE_OWNER_URL.",
+        ) from None
+
+
+async def _prepare(driver: Any, app_role: str) -> None:
+    """Makes schema and extension where the role may, and refuses what cannot be migrated."""
+    if not await driver.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", app_role):
+        raise ConfigError(
+            "The role of AISDK_DATABASE_URL does not exist or is not named there.",
+            hint="CREATE ROLE … LOGIN; then write postgresql://role:password@host/database.",
+        )
+    with suppress(asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError):
+        async with driver.transaction():
+            await driver.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    await check_server(driver)
+    try:
+        await driver.execute("CREATE SCHEMA IF NOT EXISTS aisdk")
+    except asyncpg.InsufficientPrivilegeError:
+        raise ConfigError(
+            "The role of AISDK_DATABASE_OWNER_URL may not make the schema.",
+            hint="As the database's owner: GRANT CREATE ON DATABASE … TO …;",
+        ) from None
+    revision = await revision_of(driver)
+    if revision is not None and revision > REVISION:
+        check_revision(revision)
 
 
 def _upgrade(connection: Connection) -> None:

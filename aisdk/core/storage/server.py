@@ -15,6 +15,7 @@ from aisdk.core.storage.schema import (
     check_revision,
     check_server,
     migrate,
+    readable,
     revision_of,
 )
 
@@ -46,7 +47,8 @@ class External:
         Raises:
             ConfigError: With the reason and the command that mends it.
         """
-        connection = await asyncpg.connect(self._url, timeout=self._connect_s)
+        with readable("AISDK_DATABASE_URL"):
+            connection = await asyncpg.connect(self._url, timeout=self._connect_s)
         try:
             await check_server(connection)
             await check_app_role(connection)
@@ -124,5 +126,10 @@ class Embedded:
 
 
 def role_of(url: str) -> str:
-    """The role named in a database URL, or ``""``."""
-    return unquote(urlsplit(url).username or "")
+    """The role named in a database URL, or ``""``.
+
+    Raises:
+        ConfigError: The address cannot be read.
+    """
+    with readable("AISDK_DATABASE_URL"):
+        return unquote(urlsplit(url).username or "")

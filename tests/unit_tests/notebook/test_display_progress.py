@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def test_close_leaves_the_final_state(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     last = r"add: 3 of 4 files, 1 failed, \d+\.\d s, [\d,]+ files/s"
     assert re.fullmatch(last, texts(updates)[-1])
-    assert '<progress max="4" value="4">' in updates[-1].data["text/html"]
+    assert '"><progress max="4" value="4"></progress> add' in updates[-1].data["text/html"]
 
 
 @pytest.mark.usefixtures("shell")
@@ -66,6 +67,51 @@ def test_advance_from_many_threads_counts_all() -> None:
         shown.close()
         shown.advance()
     assert texts(captured.outputs)[-1].startswith("embed: 500 chunks, 500 failed")
+
+
+@pytest.mark.usefixtures("shell")
+def test_unknown_total_moves_a_bar_until_it_is_closed() -> None:
+    """A bar without a value while it runs, and none beside the final count."""
+    with capture_output() as captured:
+        DisplayProgress("collect", "rows").close()
+    first, last = (output.data["text/html"] for output in captured.outputs)
+    assert "<progress></progress>" in first
+    assert "progress" not in last
+
+
+@pytest.mark.usefixtures("shell")
+@pytest.mark.parametrize(
+    ("total", "grown", "left"), [(100, 100, ", about 30 s left"), (None, 100, ""), (10, 10, "")]
+)
+def test_time_left_is_told_where_the_total_was_known(
+    total: int | None, grown: int, left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of a total that is still growing, not when all is done, and not after the end."""
+    clock = itertools.chain([0.0], itertools.repeat(3.3))
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress, "_EVERY_S", 0.0)
+    with capture_output() as captured:
+        shown = DisplayProgress("add", "files", total)
+        shown.grow(grown)
+        shown.advance(9, failed=1)
+        shown.close()
+    assert texts(captured.outputs)[-2].endswith(f", 3.3 s, 2.7 files/s{left}")
+    assert texts(captured.outputs)[-1].endswith(", 3.3 s, 2.7 files/s")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (59.4, "59.4 s"),
+        (59.9, "1 min 0 s"),
+        (160.6, "2 min 41 s"),
+        (3_900.0, "1 h 5 min"),
+    ],
+)
+def test_duration_grows_coarser(seconds: float, text: str) -> None:
+    """Nobody counts three thousand seconds."""
+    assert progress._duration(seconds) == text
 
 
 @pytest.mark.usefixtures("shell")

@@ -237,7 +237,7 @@ async def test_collect_shows_and_closes_its_progress() -> None:
     """Every row is counted once, and the progress is closed."""
     tally = Tally()
     await Listing(10, 4).page().collect(progress=tally.start)
-    assert tally.started == [("collect", "rows", None)]
+    assert tally.started == [("Collecting", "rows", None)]
     assert (tally.done, tally.closed) == (10, 1)
 
 

@@ -282,3 +282,54 @@ def test_unconfigured_log_prints_nothing() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("tenant", ["-a", "a b", "a/b", "a" * 64])
+def test_verb_of_a_malformed_tenant_is_refused_at_once(tenant: str) -> None:
+    """A ValueError too, before anything is awaited."""
+    with pytest.raises(ValueError, match="not a valid name"):
+        Service(steps()).query(tenant, "x")  # type: ignore[unused-coroutine]  # none is made
+
+
+async def test_shorter_outer_deadline_ends_an_inner_call(caplog: pytest.LogCaptureFixture) -> None:
+    """Both calls end as the outer one's time is up, each logged once with that outcome."""
+    caplog.set_level(logging.DEBUG, "aisdk")
+    guard = steps(call_s=0.05, bulk_s=60.0)
+
+    async def outer() -> None:
+        await guard.run(make_call(bulk=True), lambda: asyncio.sleep(30))
+
+    async with asyncio.timeout(10):
+        with pytest.raises(DeadlineExceeded):
+            await guard.run(make_call(), outer)
+    assert len(caplog.records) == 2
+    assert vars(caplog.records[-1])["outcome"] == "deadline_exceeded"
+    assert [leaks(record) for record in caplog.records] == [set(), set()]
+
+
+async def test_cancelled_task_is_logged_once_as_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    """Cancellation from outside, in the middle of the work."""
+    caplog.set_level(logging.DEBUG, "aisdk")
+    task = asyncio.create_task(steps().run(make_call(), lambda: asyncio.sleep(30)))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [vars(record)["outcome"] for record in caplog.records] == ["cancelled"]
+
+
+async def test_error_of_a_stranger_passes_as_it_is() -> None:
+    """It is neither wrapped nor swallowed: a bug stays visible where it happened."""
+    bug = ZeroDivisionError("a bug")
+    with pytest.raises(ZeroDivisionError) as raised:
+        await Service(steps()).fail("acme", bug)
+    assert raised.value is bug
+
+
+async def test_idle_intake_drains_at_once_and_refuses_from_then_on() -> None:
+    """With what to do next."""
+    intake = Intake()
+    async with asyncio.timeout(5):
+        assert await intake.drain(60) == 0
+    with pytest.raises(ClientClosed, match=r"aisdk\.connect"):
+        await Guard([intake]).run(make_call(), lambda: asyncio.sleep(0))

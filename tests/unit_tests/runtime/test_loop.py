@@ -6,13 +6,16 @@ import asyncio
 import contextvars
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 import pytest
 
+from aisdk.core.runtime import loop as portals
 from aisdk.core.runtime.loop import LoopThread
 from aisdk.errors import ClientClosed, Conflict, InvalidInput
 
@@ -213,3 +216,174 @@ def test_close_before_use_starts_nothing() -> None:
     before = threading.active_count()
     LoopThread().close()
     assert threading.active_count() == before
+
+
+def test_second_interrupt_does_not_wait_for_the_clean_up(portal: LoopThread) -> None:
+    """Who insists gets the cell back at once."""
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(1.5)
+
+    killers = [threading.Timer(at, os.kill, [os.getpid(), signal.SIGINT]) for at in (0.1, 0.3)]
+    for killer in killers:
+        killer.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        portal.call(work)
+    assert time.monotonic() - started < 1.2
+    for killer in killers:
+        killer.join()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_exit_inside_a_coroutine_leaves_the_portal_running(
+    portal: LoopThread, error: BaseException
+) -> None:
+    """Its caller gets it; other callers go on."""
+
+    async def leave() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        portal.call(leave)
+    assert raised.value is error
+    assert _within_seconds(lambda: portal.call(thread_name)) == "aisdk-loop"
+
+
+def test_call_that_meets_close_is_refused(
+    portal: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The portal closes after the call has found it running, and before it is given its work."""
+
+    def close_then_copy() -> contextvars.Context:
+        portal.close()
+        return contextvars.copy_context()
+
+    portal.call(thread_name)
+    monkeypatch.setattr(portals, "copy_context", close_then_copy)
+    with pytest.raises(ClientClosed):
+        _within_seconds(lambda: portal.call(thread_name))
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads that take turns very often, so that races are lost soon."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_close_amid_many_calls_lets_every_caller_go(restless: None) -> None:
+    """Each ends with a result, a cancellation or a refusal; none waits for ever."""
+
+    async def nothing() -> None:
+        return
+
+    def call_until_refused(portal: LoopThread, ends: list[str]) -> None:
+        while True:
+            try:
+                portal.call(nothing)
+            except (CancelledError, ClientClosed) as error:
+                ends.append(type(error).__name__)
+                return
+
+    for number in range(60):
+        portal, ends = LoopThread(), list[str]()
+        portal.call(nothing)
+        callers = [
+            threading.Thread(target=call_until_refused, args=(portal, ends), daemon=True)
+            for _ in range(6)
+        ]
+        for caller in callers:
+            caller.start()
+        time.sleep(0.001 * (number % 4))
+        portal.close()
+        for caller in callers:
+            caller.join(2)
+        assert len(ends) == 6
+
+
+def test_close_lets_the_caller_of_stubborn_work_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that swallows its cancellation is left behind, not waited for."""
+    monkeypatch.setattr(portals, "GRACE_S", 0.1)
+    portal = LoopThread()
+    began = threading.Event()
+
+    async def stubborn() -> None:
+        began.set()
+        while True:
+            try:
+                await asyncio.sleep(30)
+            except asyncio.CancelledError:
+                continue
+
+    def close_soon() -> None:
+        began.wait()
+        portal.close()
+
+    closer = threading.Thread(target=close_soon)
+    closer.start()
+    with pytest.raises(ClientClosed):
+        _within_seconds(lambda: portal.call(stubborn))
+    closer.join(5)
+    assert not closer.is_alive()
+
+
+def test_hop_cancelled_before_it_begins_leaves_no_error(portal: LoopThread) -> None:
+    """Nothing is made, and nothing is reported to the portal's handler of lost errors."""
+    lost: list[object] = []
+    made: list[str] = []
+
+    async def begin() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: lost.append(what))
+
+    def make() -> Coroutine[Any, Any, None]:
+        made.append("made")
+        raise InvalidInput("nobody asks any more")
+
+    async def give_up_at_once() -> None:
+        portal.loop().call_soon_threadsafe(time.sleep, 0.1)
+        waiting = asyncio.ensure_future(portal.hop(make))
+        await asyncio.sleep(0.02)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    portal.call(begin)
+    asyncio.run(give_up_at_once())
+    portal.call(thread_name)
+    assert (made, lost) == ([], [])
+
+
+def test_hop_on_a_closing_portal_is_cancelled_and_on_a_closed_one_refused() -> None:
+    """A foreign loop never sees an error of asyncio's own about a closed loop."""
+    portal = LoopThread()
+
+    async def wait_and_close() -> None:
+        waiting = [asyncio.ensure_future(portal.hop(lambda: asyncio.sleep(30))) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        await asyncio.to_thread(portal.close)
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(end) for end in ends} == {asyncio.CancelledError}
+        with pytest.raises(ClientClosed):
+            await portal.hop(thread_name)
+
+    asyncio.run(wait_and_close())
+
+
+def _within_seconds(call: Callable[[], object]) -> object:
+    """What ``call`` gives in a thread of its own; fails instead of waiting for ever."""
+    ended: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            ended.set_result(call())
+        except BaseException as error:  # noqa: BLE001  # handed on to the test
+            ended.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return ended.result(5)

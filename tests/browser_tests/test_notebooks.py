@@ -1,0 +1,263 @@
+"""What the notebooks show in JupyterLab: rows, colours, widths, progress, and the loop beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+
+Open = Callable[[str], Any]  # a notebook's name → a notebook in the browser
+
+THEMES: Final = ("JupyterLab Light", "JupyterLab Dark")
+CONNECT: Final = """
+%load_ext aisdk
+import asyncio, os, uuid
+os.environ["AISDK_EMBEDDING"] = "none"
+import aisdk
+session = aisdk.connect(f"t-{uuid.uuid4().hex[:12]}")
+"""
+LONG: Final = """
+from aisdk import Document
+story = "The pump house stands at the river, and its pumps lift water to the town. " * 40
+session.documents.add([
+    Document("A pump moves water upward.", source="pump", title="Pumps", metadata={"year": 2024}),
+    Document(story, source="/srv/handbook/waterworks/2024/the-old-pump-house-by-the-river.md",
+             title="The old pump house by the river, and what became of it"),
+    Document("Pumpkins are no pumps. " * 4, source="https://example.org/pumpkins?page=1&lang=en"),
+], progress=False)
+"""
+MARKED: Final = """
+from aisdk.core.results.page import AsyncPage
+hits = session.rag.query('pumps')
+AsyncPage(hits.item, hits.records, attrs={"terms": ["pump"]})
+"""
+# Each text's contrast with what is behind it, with layers that let light through counted in.
+CONTRASTS: Final = """
+where => {
+  const light = c => c.map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const brush = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const colour = text => {
+    brush.clearRect(0, 0, 1, 1);
+    brush.fillStyle = text;
+    brush.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = brush.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = (top, under) => under.map((v, i) => top[3] * top[i] + (1 - top[3]) * v);
+  const behind = node => {
+    if (!node) return [255, 255, 255];
+    return over(colour(getComputedStyle(node).backgroundColor), behind(node.parentElement));
+  };
+  const own = node => [...node.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+  return [...document.querySelectorAll(where)].filter(own).map(node => {
+    const paper = behind(node);
+    const ink = over(colour(getComputedStyle(node).color), paper);
+    const [dim, bright] = [light(ink), light(paper)].sort((a, b) => a - b);
+    return {tag: node.localName, text: node.innerText.slice(0, 20),
+            contrast: (bright + 0.05) / (dim + 0.05)};
+  });
+}
+"""
+FLOOD: Final = """
+from IPython.display import HTML
+HTML('''<img src="http://127.0.0.2:9/pixel.png">
+<p id="pale" style="background:#ffe0b2;color:rgba(255,255,255,.9)">pale</p>
+<script>new WebSocket("ws://127.0.0.2:9/socket"); console.error("complaint")</script>''')
+"""
+
+
+@pytest.fixture
+def show(see: Open) -> Iterator[Callable[[str, str], Any]]:
+    """Opens a notebook, runs it, and returns it in a theme; leaves the light one behind."""
+    opened: list[Any] = []
+
+    def run(name: str, theme: str = THEMES[0]) -> Any:
+        seen = see(name)
+        opened.append(seen)
+        dress(seen, theme)
+        seen.run_all()
+        return seen
+
+    yield run
+    for seen in opened:
+        dress(seen, THEMES[0])
+
+
+def dress(seen: Any, theme: str) -> None:
+    """Changes the theme and waits until it is there."""
+    seen.page.evaluate(
+        "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme
+    )
+    seen.page.wait_for_function(
+        "theme => document.body.dataset.jpThemeName === theme", arg=theme, timeout=20_000
+    )
+    seen.page.wait_for_timeout(500)
+
+
+def pale(seen: Any, where: str) -> list[dict[str, Any]]:
+    """Texts that are hard to read: less than 4.5 to 1."""
+    found = seen.page.evaluate(CONTRASTS, where)
+    assert found, "there is no text to look at"
+    return [text for text in found if text["contrast"] < 4.5]
+
+
+def column(table: Any, name: str) -> list[str]:
+    """The texts of a column."""
+    heads = [head.strip() for head in table.locator("thead th").all_text_contents()]
+    place = heads.index(name) + 1
+    texts: list[str] = table.locator(f"tbody tr td:nth-child({place})").all_text_contents()
+    return texts
+
+
+def test_quickstart_shows_its_hits_frames_and_plot(show: Any) -> None:
+    """The query's rows in order, every frame with its rows, the plot, and no complaint."""
+    seen = show("01_quickstart.ipynb")
+    seen.keep("quickstart_light")
+    table = seen.page.locator(".jp-OutputArea .aisdk-rows table")
+    assert table.count() == 1
+    assert column(table, "rank") == ["1", "2", "3"]
+    assert column(table, "title")[0] == "Dates"
+    assert "strptime" in column(table, "text")[0]
+    frames = seen.page.locator(".jp-OutputArea table.dataframe")
+    assert [frame.locator("tbody tr").count() for frame in frames.all()] == [5, 5, 1, 5]
+    assert seen.page.locator(".jp-OutputArea img").evaluate("image => image.naturalWidth") > 100
+    assert (seen.errors, seen.strangers()) == ([], [])
+
+
+def test_quickstart_hits_fit_beside_the_file_browser(show: Any) -> None:
+    """In a window of 1100 pixels no column of the hits is hidden, in the light and in the dark."""
+    seen = show("01_quickstart.ipynb", THEMES[1])
+    seen.keep("quickstart_dark")
+    region = seen.page.locator(".jp-OutputArea .aisdk-rows")
+    assert region.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
+    assert pale(seen, ".aisdk-rows :is(th, td, caption)") == []
+
+
+def test_documents_shows_a_frame_after_each_add(show: Any) -> None:
+    """What failed, what was unchanged and what was updated stand in the frames."""
+    seen = show("02_documents.ipynb")
+    frames = seen.page.locator(".jp-OutputArea table.dataframe").all()
+    statuses = [frame.locator("tbody td:nth-child(3)").all_text_contents() for frame in frames]
+    assert statuses == [
+        ["failed", "added", "added"],
+        ["unchanged", "unchanged"],
+        ["unchanged", "updated"],
+    ]
+    assert (seen.errors, seen.strangers()) == ([], [])
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_text_of_a_table_can_be_read(show: Any, lab: Any, theme: str) -> None:
+    """Cells, heads, captions, folded texts and marked words, unfolded and under the pointer."""
+    name = lab.write("reading", CONNECT, LONG, MARKED)
+    seen = show(name, theme)
+    table = seen.page.locator(".jp-OutputArea .aisdk-rows").last
+    table.locator("summary").first.click()
+    assert table.locator("details[open] p").first.is_visible()
+    assert table.locator("mark").count() > 3
+    table.locator("tbody tr").last.hover()
+    seen.keep(f"reading_{theme.split()[-1].lower()}")
+    assert pale(seen, ".aisdk-rows :is(th, td, caption, summary, p, mark)") == []
+    assert seen.errors == []
+
+
+def test_long_tables_keep_their_head_and_foot_in_view(show: Any, lab: Any) -> None:
+    """Scrolled to the middle, the names of the columns and the count can still be seen."""
+    add = "session.documents.add([f'note {n} about pumps' for n in range(300)], progress=False)"
+    name = lab.write("many", CONNECT, f"{add};", "session.documents.list(limit=200)")
+    seen = show(name)
+    region = seen.page.locator(".jp-OutputArea .aisdk-rows").last
+    region.evaluate("box => { box.scrollTop = box.scrollHeight / 2; }")
+    seen.keep("many")
+    inside = """(box, where) => {
+      const [one, all] = [box.querySelector(where), box].map(n => n.getBoundingClientRect());
+      return one.top >= all.top - 1 && one.bottom <= all.bottom + 1;
+    }"""
+    assert region.locator("tbody tr").count() == 200
+    assert region.evaluate(inside, "thead th")
+    assert region.evaluate(inside, "tfoot td")
+    assert not region.evaluate(inside, "tbody tr")
+
+
+def test_saved_notebook_can_be_read_before_it_runs(see: Open) -> None:
+    """An output that is not trusted loses its styles, and not its rows."""
+    seen = see("01_quickstart.ipynb")
+    seen.keep("saved")
+    table = seen.page.locator(".jp-OutputArea .aisdk-rows table")
+    assert column(table, "rank") == ["1", "2", "3"]
+    assert pale(seen, ".aisdk-rows :is(th, td, caption)") == []
+    assert (seen.errors, seen.strangers()) == ([], [])
+
+
+def test_blocking_query_works_while_the_kernel_s_loop_runs(show: Any, lab: Any) -> None:
+    """In a cell of a running loop it blocks and answers; tasks and awaited verbs go on after."""
+    name = lab.write(
+        "loop",
+        CONNECT,
+        "session.documents.add(['the red pump'], progress=False);",
+        "ticks = 0\n"
+        "async def tick():\n"
+        "    global ticks\n"
+        "    while True:\n"
+        "        ticks += 1\n"
+        "        await asyncio.sleep(0.01)\n"
+        "ticking = asyncio.get_running_loop().create_task(tick())",
+        "running = asyncio.get_running_loop().is_running()\n"
+        "print('blocking', running, len(session.rag.query('pumps')))",
+        "found = await session.asynchronous().rag.query('pumps')\n"
+        "before = ticks\n"
+        "await asyncio.sleep(0.2)\n"
+        "print('awaited', len(found), ticks > before, ticking.cancel())",
+    )
+    seen = show(name)
+    assert seen.cell_errors() == []
+    shown = seen.page.locator(".jp-OutputArea").all_inner_texts()
+    assert "blocking True 1" in str(shown)
+    assert "awaited 1 True True" in str(shown)
+
+
+def test_progress_of_add_and_collect_stays_in_its_final_state(show: Any, lab: Any) -> None:
+    """Both verbs show theirs unless it is switched off, with all that was done at the end."""
+    name = lab.write(
+        "collect",
+        CONNECT,
+        "session.documents.add([f'note {n} about pumps' for n in range(1_200)]);",
+        "page = session.documents.list(limit=10)\npage.collect();",
+        "page.collect(progress=False);",
+    )
+    seen = show(name)
+    seen.keep("collect")
+    labels = seen.page.locator(".jp-OutputArea label").all_inner_texts()
+    assert len(labels) == 2
+    assert "1,200 of 1,200 documents" in labels[0]
+    assert "1,200 rows" in labels[1]
+    assert pale(seen, ".jp-OutputArea label, .jp-OutputArea label span") == []
+
+
+def test_explore_turns_its_pages(show: Any, lab: Any) -> None:
+    """The buttons of the live view fetch the next and the previous page."""
+    add = "session.documents.add([f'note {n} about pumps' for n in range(12)], progress=False);"
+    name = lab.write("explore", CONNECT, add, "session.documents.list(limit=5).explore()")
+    seen = show(name)
+    view = seen.page.locator(".jp-OutputArea .widget-vbox, .jp-OutputArea .jupyter-widgets").first
+    first = view.locator("tbody tr").all_inner_texts()
+    view.get_by_role("button", name="Next").click()
+    seen.page.wait_for_selector("text=Page 2", timeout=20_000)
+    seen.keep("explore")
+    second = view.locator("tbody tr").all_inner_texts()
+    assert (len(first), len(second), set(first) & set(second)) == (5, 5, set())
+    view.get_by_role("button", name="Previous").click()
+    seen.page.wait_for_selector("text=Page 1", timeout=20_000)
+    assert view.locator("tbody tr").all_inner_texts() == first
+    assert (seen.errors, seen.strangers()) == ([], [])
+
+
+def test_page_that_leaves_complains_or_is_pale_is_noticed(show: Any, lab: Any) -> None:
+    """The control: an image, a socket, a message on the console and a pale text are seen."""
+    seen = show(lab.write("flood", FLOOD))
+    assert set(seen.strangers()) == {"http://127.0.0.2:9/pixel.png", "http://127.0.0.2:9/socket"}
+    assert "complaint" in seen.errors
+    assert [text["text"] for text in pale(seen, "#pale")] == ["pale"]

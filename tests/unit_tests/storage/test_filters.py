@@ -1,0 +1,176 @@
+"""Compiling metadata filters: what is allowed, what is refused, and what stays out of the SQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.dialects.postgresql import asyncpg
+
+from aisdk.core.storage.filters import LARGEST, MOST, compile_where
+from aisdk.errors import InvalidInput
+
+OPERATORS: Final = ("=", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "contains", "exists")
+MOST_BOUND: Final = 32_767  # values that a statement of PostgreSQL takes
+SCALARS: Final[list[Any]] = ["a", "", 1, -2.5, True, None, date(2024, 1, 1), np.int64(3)]
+UNORDERED: Final[list[Any]] = [True, None, np.bool_(True)]
+WRONG: Final[list[Any]] = [
+    [1],
+    {"a": 1},
+    {1, 2},
+    b"bytes",
+    Decimal(1),
+    1j,
+    object(),
+    np.array([1, 2]),
+    float("nan"),
+    float("inf"),
+    10**5_000,
+    "NUL \0",
+    "half a pair \ud800",
+]
+
+hostile = st.text(st.characters(), min_size=1, max_size=30) | st.sampled_from(
+    ["'; DROP TABLE x; --", "$1", ":k", "%(k)s", "%s", "a' OR '1'='1", 'x"]', "{}", "tenant_id"]
+)
+
+
+def compiled(where: Any) -> tuple[str, list[Any]]:
+    """The SQL and the values bound to it, in their order."""
+    statement = compile_where(where).compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]  # not annotated there
+    assert statement.positiontup is not None
+    return str(statement), [statement.params[name] for name in statement.positiontup]
+
+
+@pytest.mark.parametrize("where", [None, {}])
+def test_no_filter_allows_everything(where: Any) -> None:
+    """It compiles to a condition that is always true."""
+    assert compiled(where) == ("true", [])
+
+
+@pytest.mark.parametrize("value", SCALARS, ids=repr)
+@pytest.mark.parametrize("name", ["=", "==", "!=", "contains"])
+def test_scalar_can_be_compared(name: str, value: Any) -> None:
+    """With each operator for single values; the key is bound."""
+    _, bound = compiled({"key": {name: value}})
+    assert bound[0] == "key"
+
+
+@pytest.mark.parametrize("name", ["<", "<=", ">", ">="])
+def test_ordered_value_is_compared_with_its_own_kind(name: str) -> None:
+    """Text with strings, numbers with numbers."""
+    for value, kind in (("a", "string"), (1, "number"), (2.5, "number"), (date.min, "string")):
+        sql, bound = compiled({"key": {name: value}})
+        assert f" {name} " in sql
+        assert kind in bound
+    for value in UNORDERED:
+        with pytest.raises(InvalidInput, match=f"{name} what has no order"):
+            compiled({"key": {name: value}})
+
+
+@pytest.mark.parametrize("name", ["in", "not in"])
+def test_list_operator_takes_lists_only(name: str) -> None:
+    """Lists, tuples, sets and ranges; no text, bytes, arrays or generators."""
+    for values in (["a", 1], ("a",), {1}, frozenset({1}), range(3), [], [None]):
+        compiled({"key": {name: values}})
+    for wrong in ("abc", b"abc", 1, None, {"a": 1}, np.array([1]), iter([1]), [[1]], ["\0"]):
+        with pytest.raises(InvalidInput):
+            compiled({"key": {name: wrong}})
+
+
+@pytest.mark.parametrize("wrong", [1, 0, "true", None, [True], np.bool_(True)], ids=repr)
+def test_exists_takes_booleans_only(wrong: Any) -> None:
+    """Anything else is a slip of the pen."""
+    with pytest.raises(InvalidInput, match="True or False"):
+        compiled({"key": {"exists": wrong}})
+
+
+@pytest.mark.parametrize("value", WRONG, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("name", ["=", "!=", "<", ">=", "contains"])
+def test_wrong_value_is_refused_without_being_repeated(name: str, value: Any) -> None:
+    """Always by the same kind of error."""
+    with pytest.raises(InvalidInput) as raised:
+        compiled({"key": {name: value}})
+    assert "half a pair" not in f"{raised.value}"
+    assert "bytes" not in f"{raised.value}"
+
+
+@pytest.mark.parametrize("name", ["~", "LIKE", "IN", "= ", "", "$gt", "or", ("=",), 1, None])
+def test_unknown_operator_is_refused_with_the_list(name: Any) -> None:
+    """The list holds every operator that there is, and the wrong one is not repeated."""
+    with pytest.raises(InvalidInput) as raised:
+        compiled({"key": {name: 1}})
+    assert raised.value.hint == f"Use one of: {', '.join(OPERATORS)}."
+
+
+@pytest.mark.parametrize("key", ["", 1, None, ("a",), "a\0", "\ud800"])
+def test_wrong_key_is_refused(key: Any) -> None:
+    """Keys are text that a database can hold."""
+    with pytest.raises(InvalidInput, match="key in where"):
+        compiled({key: 1})
+
+
+def test_filter_cannot_be_nested() -> None:
+    """A condition has one level, so that none can be deep."""
+    deep: Any = 1
+    for _ in range(2):
+        deep = {"=": deep}
+    with pytest.raises(InvalidInput, match="cannot be compared"):
+        compiled({"key": deep})
+
+
+def test_sizes_are_limited_before_the_database_is() -> None:
+    """The largest filters that are allowed still fit into a statement."""
+    everything = {"=": 1, "!=": 1, "<": 1, "contains": 1, "exists": True}
+    largest: list[Any] = [
+        {str(n): "a" for n in range(LARGEST)},
+        {str(n): {"contains": 1} for n in range(LARGEST)},
+        {str(n): everything for n in range(LARGEST)},
+        {str(n): {"in": range(LARGEST)} for n in range(MOST // LARGEST)},
+    ]
+    for where in largest:
+        assert len(compiled(where)[1]) < MOST_BOUND / 2
+    for where, says in (
+        ({str(n): 1 for n in range(LARGEST + 1)}, "too many keys"),
+        ({"key": {"in": range(LARGEST + 1)}}, "too long"),
+        ({str(n): {"not in": range(LARGEST)} for n in range(MOST // LARGEST + 1)}, "too many val"),
+        ({str(n): everything | {">": 1} for n in range(LARGEST)}, "too many val"),
+    ):
+        with pytest.raises(InvalidInput, match=says):
+            compiled(where)
+
+
+def test_scalars_are_bound_as_json_has_them() -> None:
+    """Dates as ISO text, numpy's scalars as Python's."""
+    for given_value, plain in (
+        (np.int64(3), 3),
+        (np.float32(0.5), 0.5),
+        (np.str_("a"), "a"),
+        (np.array(7), 7),
+        (date(2024, 5, 1), "2024-05-01"),
+        (datetime(2024, 5, 1, 12, tzinfo=UTC), "2024-05-01T12:00:00+00:00"),
+    ):
+        _, bound = compiled({"key": given_value})
+        assert bound[1] == plain
+        assert type(bound[1]) is type(plain)
+
+
+@given(hostile, hostile)
+def test_hostile_text_never_changes_the_statement(key: str, value: str) -> None:
+    """Neither its SQL nor the number of values bound: all of it is bound or refused."""
+    for name in ("=", "!=", "<", "contains", "in", "not in"):
+        wrapped, plain = ([value], ["v"]) if "in" in name.split() else (value, "v")
+        try:
+            sql, bound = compiled({key: {name: wrapped}})
+        except InvalidInput:
+            assert any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in key + value)
+            continue
+        expected, places = compiled({"k": {name: plain}})
+        assert sql == expected
+        assert len(bound) == len(places)
+        assert bound == [{"k": key, "v": value}.get(each, each) for each in places]
