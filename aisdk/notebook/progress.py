@@ -98,7 +98,7 @@ def _rate(each_second: float) -> str:
 
 
 def _duration(seconds: float, digits: int = 1) -> str:
-    """Such as ``1.7 s``, ``2 min 41 s`` or ``1 h 5 min``; digits are those of less than a minute."""
+    """Such as ``1.7 s``, ``2 min 41 s`` or ``1 h 5 min``; digits are of less than a minute."""
     minutes, rest = divmod(round(seconds), 60)
     if not minutes:
         return f"{seconds:.{digits}f} s"

@@ -61,17 +61,19 @@ def cell_text(value: Any, decimals: int | None = None) -> str:
         return "-"
     if isinstance(value, str):
         return clean_text(value)
-    if isinstance(value, bool):
-        return str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.4g}" if decimals is None else f"{value:,.{decimals}f}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _number_text(value, decimals)
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
     return clean_text(_nested_text(value))
+
+
+def _number_text(value: float, decimals: int | None) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if decimals is None else f"{value:,.{decimals}f}"
 
 
 def shared_decimals(values: Iterable[Any]) -> int | None:
