@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from aisdk.core.documents.sources import Document
     from aisdk.core.documents.types import DocumentInfo
     from aisdk.core.rag.types import Hit
-    from aisdk.core.results.page import AsyncPage, Page
+    from aisdk.core.results.page import AsyncPage, Page, Rows
+    from aisdk.core.runtime.options import CallOptions
+    from aisdk.core.tenants.types import Receipt, Tier
     from aisdk.session import AsyncSession, Session
     from aisdk.settings import Settings
 
@@ -31,13 +33,17 @@ __all__ = [
     "AisdkError",
     "AsyncPage",
     "AsyncSession",
+    "CallOptions",
     "Client",
     "Document",
     "DocumentInfo",
     "Hit",
     "Page",
+    "Receipt",
+    "Rows",
     "Session",
     "Settings",
+    "Tier",
     "__version__",
     "connect",
     "load_ipython_extension",
@@ -48,12 +54,16 @@ __all__ = [
 _LATER: Final = {
     "AsyncPage": "aisdk.core.results.page",
     "AsyncSession": "aisdk.session",
+    "CallOptions": "aisdk.core.runtime.options",
     "Document": "aisdk.core.documents.sources",
     "DocumentInfo": "aisdk.core.documents.types",
     "Hit": "aisdk.core.rag.types",
     "Page": "aisdk.core.results.page",
+    "Receipt": "aisdk.core.tenants.types",
+    "Rows": "aisdk.core.results.page",
     "Session": "aisdk.session",
     "Settings": "aisdk.settings",
+    "Tier": "aisdk.core.tenants.types",
 }
 
 

@@ -20,16 +20,19 @@ def main(arguments: list[str] | None = None) -> int:
         "migrate",
         help="bring the schema of AISDK_DATABASE_URL up to date, as AISDK_DATABASE_OWNER_URL",
     )
-    parser.parse_args(arguments)
+    commands.add_parser(
+        "verify-isolation",
+        help="try to reach one tenant's data as another; exit code 1 where that works",
+    )
+    command = parser.parse_args(arguments).command
     try:
-        asyncio.run(_migrate())
+        return asyncio.run(_migrate() if command == "migrate" else _verify_isolation())
     except AisdkError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return 2
 
 
-async def _migrate() -> None:
+async def _migrate() -> int:
     from aisdk.core.storage.engine import translated
     from aisdk.core.storage.schema import REVISION, migrate
     from aisdk.core.storage.server import role_of
@@ -42,9 +45,25 @@ async def _migrate() -> None:
             "AISDK_DATABASE_URL to the role that serves tenants.",
         )
     app_role = role_of(settings.database_url.get_secret_value())
+    platform = settings.platform_database_url
+    platform_role = None if platform is None else role_of(platform.get_secret_value())
     with translated():
-        await migrate(settings.database_owner_url.get_secret_value(), app_role)
+        await migrate(settings.database_owner_url.get_secret_value(), app_role, platform_role)
     print(f"The schema is at {REVISION}; {app_role} may use it.")
+    if platform_role is not None:
+        print(f"{platform_role} may register tenants.")
+    return 0
+
+
+async def _verify_isolation() -> int:
+    from aisdk.connect import Client
+
+    async with Client() as client:
+        probes = await client.verify_isolation()
+    print(probes.to_frame().to_string(index=False))
+    passed = all(probe.passed for probe in probes)
+    print("No tenant reaches another." if passed else "ISOLATION IS BROKEN.")
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

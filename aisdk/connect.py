@@ -7,7 +7,7 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -16,15 +16,22 @@ from aisdk.core.runtime.tenancy import checked_tenant
 from aisdk.wiring import Parts
 
 if TYPE_CHECKING:
+    from aisdk.core.cache.faces import ClientCache
     from aisdk.core.documents.faces import ClientDocuments
+    from aisdk.core.isolation.types import ProbeResult
     from aisdk.core.rag.faces import ClientRag
+    from aisdk.core.results.page import Rows
     from aisdk.core.runtime.faces import Face
+    from aisdk.core.runtime.options import CallOptions
+    from aisdk.core.tenants.faces import ClientTenants
+    from aisdk.core.usage.faces import ClientUsage
     from aisdk.session import AsyncSession, Session
     from aisdk.settings import Settings
 
 __all__ = ["Client", "connect"]
 
 F = TypeVar("F", bound="Face[Any]")
+R = TypeVar("R")
 
 
 def connect(tenant_id: str, *, client: Client | None = None) -> Session:
@@ -41,6 +48,7 @@ def connect(tenant_id: str, *, client: Client | None = None) -> Session:
     Raises:
         TenantRequired: The tenant is missing; also a ``ValueError``.
         ConfigError: The environment or the database is not fit; the message says what mends it.
+        TenantUnknown: A database of your own does not know the tenant.
         Unavailable: The database cannot be reached.
 
     Example:
@@ -53,6 +61,7 @@ def connect(tenant_id: str, *, client: Client | None = None) -> Session:
     client = client or Client()
     try:
         client.start()
+        client.check(tenant_id)
     except BaseException:
         if owner:
             client.close()
@@ -103,9 +112,66 @@ class Client:
 
         return self.face(ClientRag, "rag")
 
-    def face(self, face: type[F], domain: str, tenant_id: str = "") -> F:
+    @cached_property
+    def cache(self) -> ClientCache:
+        """Cached values of any tenant, awaited."""
+        from aisdk.core.cache.faces import ClientCache
+
+        return self.face(ClientCache, "caching")
+
+    @cached_property
+    def usage(self) -> ClientUsage:
+        """What any tenant has used, awaited."""
+        from aisdk.core.usage.faces import ClientUsage
+
+        return self.face(ClientUsage, "usage")
+
+    @cached_property
+    def tenants(self) -> ClientTenants:
+        """The register of tenants, awaited; for whoever runs the platform.
+
+        Raises:
+            ConfigError: This client may not register tenants.
+        """
+        from aisdk.core.tenants.faces import ClientTenants
+
+        return self.face(ClientTenants, "tenants")
+
+    async def verify_isolation(self) -> Rows[ProbeResult]:
+        """Tries every way to reach one tenant's data as another, in throw-away tenants.
+
+        Returns:
+            One row a probe: probe, tried, leaked, control, passed, milliseconds.
+
+        Raises:
+            ConfigError: This client may not register tenants.
+        """
+        return await self._portal.hop(self._parts.isolation.verify)
+
+    def face(
+        self,
+        face: type[F],
+        domain: str,
+        tenant_id: str = "",
+        options: CallOptions | None = None,
+    ) -> F:
         """One domain of this client through a face, for a tenant where one is given."""
-        return face(getattr(self._parts, domain), self._portal, tenant_id)
+        from aisdk.core.runtime.options import CallOptions
+
+        service = getattr(self._parts, domain)
+        return face(service, self._portal, tenant_id, options or CallOptions())
+
+    def call(self, make: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """Waits for a coroutine that is made and run on the client's own loop. Blocking."""
+        return self._portal.call(make)
+
+    def check(self, tenant_id: str) -> None:
+        """Refuses a tenant that is not known. Blocking.
+
+        Raises:
+            TenantUnknown: A database of your own does not know it.
+        """
+        self._portal.call(lambda: self._parts.directory.find(tenant_id))
 
     def session(self, tenant_id: str) -> AsyncSession:
         """A tenant's view of this client; costs no I/O and need not be closed."""

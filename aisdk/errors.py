@@ -6,17 +6,27 @@
     ├── ConfigError
     ├── TenantError
     │   ├── TenantRequired (ValueError)
+    │   ├── TenantUnknown
+    │   ├── TenantSuspended
     │   └── TenantMismatch
     ├── InvalidInput (ValueError)
     │   └── Unreadable
     ├── NotFound (LookupError)
     ├── Conflict
     │   ├── EmbeddingMismatch
+    │   ├── Contention         retryable
+    │   ├── IdempotencyConflict
+    │   ├── InProgress         retryable
     │   └── ClientClosed
+    ├── LimitError (limit, used, retry_after_s, reset_s)
+    │   ├── RateLimited        retryable
+    │   └── QuotaExceeded
     ├── AddFailed
     ├── DeadlineExceeded (TimeoutError)
     ├── DependencyError (dependency)
     │   ├── Unavailable        retryable
+    │   │   └── Busy
+    │   ├── CircuitOpen        retryable
     │   └── BadReply
     └── InternalError
 
@@ -27,24 +37,35 @@ No message ever holds a secret, a tenant's text or a query.
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 __all__ = [
     "AddFailed",
     "AisdkError",
     "BadReply",
+    "Busy",
+    "CircuitOpen",
     "ClientClosed",
     "ConfigError",
     "Conflict",
+    "Contention",
     "DeadlineExceeded",
     "DependencyError",
     "EmbeddingMismatch",
+    "IdempotencyConflict",
+    "InProgress",
     "InternalError",
     "InvalidInput",
+    "LimitError",
     "NotFound",
+    "QuotaExceeded",
+    "RateLimited",
     "TenantError",
     "TenantMismatch",
     "TenantRequired",
+    "TenantSuspended",
+    "TenantUnknown",
     "Unavailable",
     "Unreadable",
 ]
@@ -81,6 +102,18 @@ class TenantRequired(TenantError, ValueError):
     """tenant_id is required: a non-empty name such as "acme"."""
 
     code = "tenant_required"
+
+
+class TenantUnknown(TenantError):
+    """There is no such tenant."""
+
+    code = "tenant_unknown"
+
+
+class TenantSuspended(TenantError):
+    """The tenant is suspended."""
+
+    code = "tenant_suspended"
 
 
 class TenantMismatch(TenantError):
@@ -126,10 +159,82 @@ class EmbeddingMismatch(Conflict):
     code = "embedding_mismatch"
 
 
+class Contention(Conflict):
+    """Two transactions were in each other's way."""
+
+    code = "contention"
+    retryable = True
+
+
+class IdempotencyConflict(Conflict):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_conflict"
+
+
+class InProgress(Conflict):
+    """A request with the same idempotency key is still running.
+
+    ``retry_after_s`` says when to ask again, in seconds.
+    """
+
+    code = "in_progress"
+    retryable = True
+
+    def __init__(self, message: str = "", *, hint: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
 class ClientClosed(Conflict):
     """The client is closed."""
 
     code = "client_closed"
+
+
+class LimitError(AisdkError):
+    """The tenant has used up what it may use.
+
+    Attributes:
+        limit: How much it may use.
+        used: How much of it is used.
+        retry_after_s: In how many seconds the same call may succeed; infinite when waiting does
+            not help.
+        reset_s: In how many seconds nothing will be used any more; infinite likewise.
+    """
+
+    code = "limit"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        hint: str = "",
+        limit: int = 0,
+        used: int = 0,
+        wait_s: tuple[float, float] = (math.inf, math.inf),
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.limit = limit
+        self.used = used
+        self.retry_after_s, self.reset_s = wait_s
+
+
+class RateLimited(LimitError):
+    """The tenant has called too often."""
+
+    code = "rate_limited"
+    retryable = True
+
+
+class QuotaExceeded(LimitError):
+    """The tenant's store is full.
+
+    ``result`` holds one row a source where ``documents.add`` raised it.
+    """
+
+    code = "quota_exceeded"
+    result: Any = None
 
 
 class AddFailed(AisdkError):
@@ -167,6 +272,28 @@ class Unavailable(DependencyError):
 
     code = "unavailable"
     retryable = True
+
+
+class Busy(Unavailable):
+    """Too much is going on at once."""
+
+    code = "busy"
+
+
+class CircuitOpen(DependencyError):
+    """A service that aisdk depends on failed too often and is left alone for a while.
+
+    ``retry_after_s`` says for how long, in seconds.
+    """
+
+    code = "circuit_open"
+    retryable = True
+
+    def __init__(
+        self, message: str = "", *, hint: str = "", dependency: str = "", retry_after_s: float = 0
+    ) -> None:
+        super().__init__(message, hint=hint, dependency=dependency)
+        self.retry_after_s = retry_after_s
 
 
 class BadReply(DependencyError):

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Self
+from dataclasses import replace
+from typing import Self, TypedDict, Unpack
 
 from aisdk.connect import Client
+from aisdk.core.cache.faces import AsyncCache, Cache
 from aisdk.core.documents.faces import AsyncDocuments, Documents
+from aisdk.core.isolation.types import ProbeResult
 from aisdk.core.rag.faces import AsyncRag, Rag
+from aisdk.core.results.page import Rows
+from aisdk.core.runtime.faces import DEFAULT_OPTIONS
+from aisdk.core.runtime.options import CallOptions, checked_options
 from aisdk.core.runtime.tenancy import checked_tenant
+from aisdk.core.usage.faces import AsyncUsage, Usage
+from aisdk.errors import InvalidInput
 
-__all__ = ["AsyncSession", "Session"]
+__all__ = ["AsyncSession", "Options", "Session"]
+
+
+class Options(TypedDict, total=False):
+    """Keywords of ``with_options``; see `CallOptions`."""
+
+    deadline_s: float | None
+    retries: int
+    idempotency_key: str | None
 
 
 class Session:
@@ -24,18 +40,61 @@ class Session:
         client: What the session works through; other sessions may share it.
         documents: The tenant's documents.
         rag: Search in them.
+        cache: Values of your own, kept for a while.
+        usage: What the tenant has used, and what is left.
     """
 
-    def __init__(self, client: Client, tenant_id: str, *, owns_client: bool = False) -> None:
+    def __init__(
+        self,
+        client: Client,
+        tenant_id: str,
+        *,
+        options: CallOptions = DEFAULT_OPTIONS,
+        owns_client: bool = False,
+    ) -> None:
         self.tenant_id = checked_tenant(tenant_id)
         self.client = client
+        self._options = checked_options(options)
         self._owns_client = owns_client
-        self.documents = client.face(Documents, "documents", tenant_id)
-        self.rag = client.face(Rag, "rag", tenant_id)
+        self.documents = client.face(Documents, "documents", tenant_id, options)
+        self.rag = client.face(Rag, "rag", tenant_id, options)
+        self.cache = client.face(Cache, "caching", tenant_id, options)
+        self.usage = client.face(Usage, "usage", tenant_id, options)
+
+    def with_options(self, **options: Unpack[Options]) -> Session:
+        """The same session, whose calls are made with these options; costs no I/O.
+
+        Args:
+            options: ``deadline_s``, ``retries``, ``idempotency_key``; see `CallOptions`.
+
+        Raises:
+            InvalidInput: An option is unknown or out of its range.
+
+        Example:
+            >>> once = session.with_options(idempotency_key=order_id)  # doctest: +SKIP
+            >>> once.documents.delete("old.md")  # doctest: +SKIP
+        """
+        return Session(self.client, self.tenant_id, options=_changed(self._options, options))
+
+    def verify_isolation(self) -> Rows[ProbeResult]:
+        """Tries every way to reach one tenant's data as another, in throw-away tenants.
+
+        This tenant's own data are not touched.
+
+        Returns:
+            One row a probe: probe, tried, leaked, control, passed, milliseconds.
+
+        Raises:
+            ConfigError: This client may not register tenants.
+
+        Example:
+            >>> session.verify_isolation().to_frame()["passed"].all()  # doctest: +SKIP
+        """
+        return self.client.call(self.client.verify_isolation)
 
     def asynchronous(self) -> AsyncSession:
         """The same tenant through the same client, awaited."""
-        return AsyncSession(self.client, self.tenant_id)
+        return AsyncSession(self.client, self.tenant_id, options=self._options)
 
     def close(self) -> None:
         """Closes the client if the session made it. May be called again."""
@@ -60,17 +119,46 @@ class AsyncSession:
         client: What the session works through; other sessions may share it.
         documents: The tenant's documents.
         rag: Search in them.
+        cache: Values of your own, kept for a while.
+        usage: What the tenant has used, and what is left.
 
     Example:
         >>> async with aisdk.AsyncSession.connect("acme") as session:  # doctest: +SKIP
         ...     page = await session.rag.query("how do I parse a date?")
     """
 
-    def __init__(self, client: Client, tenant_id: str) -> None:
+    def __init__(
+        self, client: Client, tenant_id: str, *, options: CallOptions = DEFAULT_OPTIONS
+    ) -> None:
         self.tenant_id = checked_tenant(tenant_id)
         self.client = client
-        self.documents = client.face(AsyncDocuments, "documents", tenant_id)
-        self.rag = client.face(AsyncRag, "rag", tenant_id)
+        self._options = checked_options(options)
+        self.documents = client.face(AsyncDocuments, "documents", tenant_id, options)
+        self.rag = client.face(AsyncRag, "rag", tenant_id, options)
+        self.cache = client.face(AsyncCache, "caching", tenant_id, options)
+        self.usage = client.face(AsyncUsage, "usage", tenant_id, options)
+
+    def with_options(self, **options: Unpack[Options]) -> AsyncSession:
+        """The same session, whose calls are made with these options; costs no I/O.
+
+        Args:
+            options: ``deadline_s``, ``retries``, ``idempotency_key``; see `CallOptions`.
+
+        Raises:
+            InvalidInput: An option is unknown or out of its range.
+        """
+        return AsyncSession(self.client, self.tenant_id, options=_changed(self._options, options))
+
+    async def verify_isolation(self) -> Rows[ProbeResult]:
+        """Tries every way to reach one tenant's data as another, in throw-away tenants.
+
+        Returns:
+            One row a probe: probe, tried, leaked, control, passed, milliseconds.
+
+        Raises:
+            ConfigError: This client may not register tenants.
+        """
+        return await self.client.verify_isolation()
 
     @classmethod
     @asynccontextmanager
@@ -99,3 +187,13 @@ class AsyncSession:
 
     def __repr__(self) -> str:
         return f"<aisdk.AsyncSession of {self.tenant_id} on {self.client!r}>"
+
+
+def _changed(options: CallOptions, changes: Options) -> CallOptions:
+    try:
+        return replace(options, **changes)
+    except TypeError:
+        raise InvalidInput(
+            "with_options has no such option.",
+            hint=f"It takes {', '.join(Options.__annotations__)}.",
+        ) from None

@@ -28,6 +28,8 @@ class Settings(BaseSettings):
             app role. Without it an embedded PostgreSQL is started.
         database_owner_url: ``AISDK_DATABASE_OWNER_URL``: the role that owns the schema; only
             ``python -m aisdk migrate`` uses it.
+        platform_database_url: ``AISDK_PLATFORM_DATABASE_URL``: the role that registers tenants;
+            only ``client.tenants`` uses it. Not needed with the embedded PostgreSQL.
         pool_size: ``AISDK_POOL_SIZE``: connections a client may hold, 1 to 500.
         pool_timeout_s: ``AISDK_POOL_TIMEOUT_S``: how long a call waits for a free connection.
         connect_timeout_s: ``AISDK_CONNECT_TIMEOUT_S``: how long opening a connection may take.
@@ -40,8 +42,10 @@ class Settings(BaseSettings):
         shutdown_s: ``AISDK_SHUTDOWN_S``: how long closing waits for running calls.
         dragonfly_url: ``AISDK_DRAGONFLY_URL``: ``redis://…`` of a shared cache. Without it each
             client caches in its own process.
-        secret_key: ``AISDK_SECRET_KEY``: signs cursors. Set the same one in all processes that
-            hand cursors to each other; without it the database URL stands in.
+        query_cache_s: ``AISDK_QUERY_CACHE_S``: how long the hits of a query are kept, at most,
+            while the tenant's documents stay as they are; 0 switches it off.
+        secret_key: ``AISDK_SECRET_KEY``: signs cursors and receipts. Set the same one in all
+            processes that hand them to each other; without it the database URL stands in.
         language: ``AISDK_LANGUAGE``: language of a tenant's store that is made from now on.
         embedding: ``AISDK_EMBEDDING``: ``auto`` (remote if a URL is set, else MiniLM if its
             weights are found, else none), ``minilm``, ``remote`` or ``none``.
@@ -61,6 +65,7 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=lambda: platformdirs.user_data_path("aisdk"))
     database_url: SecretStr | None = None
     database_owner_url: SecretStr | None = None
+    platform_database_url: SecretStr | None = None
     pool_size: int = Field(default=8, ge=1, le=500)
     pool_timeout_s: Seconds = 10
     connect_timeout_s: Seconds = 10
@@ -71,6 +76,7 @@ class Settings(BaseSettings):
     bulk_deadline_s: Seconds = 24 * 3600
     shutdown_s: Seconds = 5
     dragonfly_url: SecretStr | None = None
+    query_cache_s: float = Field(default=300, ge=0, le=7 * 24 * 3600)
     secret_key: SecretStr | None = Field(default=None, min_length=16)
     language: str = "english"
     embedding: Literal["auto", "minilm", "remote", "none"] = "auto"
@@ -81,7 +87,7 @@ class Settings(BaseSettings):
     embedding_api_key: SecretStr | None = None
     minilm_path: Path | None = None
 
-    @field_validator("database_url", "database_owner_url")
+    @field_validator("database_url", "database_owner_url", "platform_database_url")
     @classmethod
     def _postgresql(cls, url: SecretStr | None) -> SecretStr | None:
         if url and not url.get_secret_value().startswith(("postgresql://", "postgres://")):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import SecretStr
 
-from aisdk.core.runtime.dependency import TryAgain, attempt
+from aisdk.core.runtime.dependency import Dependency, TryAgain
 from aisdk.errors import BadReply, ClientClosed, ConfigError
 from aisdk.integrations.workers import share_out
 
@@ -63,6 +63,7 @@ class OpenAICompatible:
         self._dimension = dimension
         self._api_key = api_key
         self._timeout_s = timeout_s
+        self._service = Dependency(DEPENDENCY)
         self._slots = asyncio.Semaphore(PARALLEL_REQUESTS)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
@@ -141,9 +142,7 @@ class OpenAICompatible:
             "encoding_format": "float",
         }
         async with self._slots:
-            content = await attempt(
-                lambda: self._post(body), dependency=DEPENDENCY, timeout_s=self._timeout_s
-            )
+            content = await self._service.call(lambda: self._post(body), timeout_s=self._timeout_s)
         return await asyncio.to_thread(read_reply, content, len(texts), self._dimension)
 
     async def _post(self, body: dict[str, Any]) -> bytes:
@@ -175,7 +174,7 @@ class OpenAICompatible:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=PARALLEL_REQUESTS),
-                timeout=aiohttp.ClientTimeout(total=None),  # `attempt` holds the watch
+                timeout=aiohttp.ClientTimeout(total=None),  # the dependency holds the watch
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session

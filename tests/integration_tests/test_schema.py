@@ -21,27 +21,33 @@ TABLES: Final = """
 SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity,
        EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND p.polcmd = '*'
                AND p.polqual IS NOT NULL AND p.polwithcheck IS NOT NULL) AS has_policy,
-       EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND NOT (
+       EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid
+               AND (p.polroles = '{0}' OR EXISTS (
+                   SELECT FROM unnest(p.polroles) AS role
+                   WHERE pg_has_role('aisdk_app', role, 'USAGE')))
+               AND NOT (
                    pg_get_expr(p.polqual, p.polrelid) LIKE '%aisdk.tenant_id%'
                    AND pg_get_expr(p.polwithcheck, p.polrelid) LIKE '%aisdk.tenant_id%'
                )) AS has_hole,
        has_table_privilege('aisdk_app', c.oid, 'TRUNCATE') AS may_truncate
 FROM pg_class AS c WHERE c.relnamespace = 'aisdk'::regnamespace AND c.relkind IN ('r', 'p')
-AND c.relname <> 'alembic_version'
+AND c.relname NOT IN ('alembic_version', 'tiers')
 """
 CONSTRAINTS: Final = """
 SELECT k.conname, a.attname AS first
 FROM pg_constraint AS k
 JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
 WHERE k.connamespace = 'aisdk'::regnamespace AND k.contype IN ('p', 'u', 'f')
-AND k.conrelid <> 'aisdk.alembic_version'::regclass
+AND k.conrelid NOT IN ('aisdk.alembic_version'::regclass, 'aisdk.tiers'::regclass)
+AND k.confrelid <> 'aisdk.tiers'::regclass
 """
 INDEXES: Final = """
 SELECT i.indexrelid::regclass::text AS name, a.attname AS first
 FROM pg_index AS i
 JOIN pg_class AS c ON c.oid = i.indrelid AND c.relnamespace = 'aisdk'::regnamespace
 JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-WHERE i.indisunique AND i.indrelid <> 'aisdk.alembic_version'::regclass
+WHERE i.indisunique
+AND i.indrelid NOT IN ('aisdk.alembic_version'::regclass, 'aisdk.tiers'::regclass)
 """
 VIEWS: Final = """
 SELECT relname,
@@ -54,6 +60,9 @@ SELECT proname FROM pg_proc WHERE pronamespace = 'aisdk'::regnamespace AND prose
 """
 RIGHTS: Final = """
 SELECT has_schema_privilege('aisdk_app', 'aisdk', 'CREATE') AS may_create,
+       has_table_privilege('aisdk_app', 'aisdk.tiers', 'INSERT, UPDATE, DELETE')
+       OR has_table_privilege('aisdk_app', 'aisdk.tenants', 'INSERT, UPDATE, DELETE')
+       OR pg_has_role('aisdk_app', 'aisdk_platform', 'USAGE') AS may_register,
        (SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb FROM pg_roles
         WHERE rolname = 'aisdk_app') AS is_mighty,
        EXISTS (SELECT FROM pg_class WHERE relnamespace = 'aisdk'::regnamespace
@@ -77,7 +86,9 @@ async def holes(connection: Any) -> set[str]:
     found |= {f"{row['relname']}: leaks" for row in await connection.fetch(VIEWS) if row["leaks"]}
     found |= {f"{row['proname']}: runs as its owner" for row in await connection.fetch(FUNCTIONS)}
     rights = await connection.fetchrow(RIGHTS)
-    return found | {name for name in ("may_create", "is_mighty", "owns") if rights[name]}
+    return found | {
+        name for name in ("may_create", "may_register", "is_mighty", "owns") if rights[name]
+    }
 
 
 @pytest.fixture
@@ -96,7 +107,7 @@ async def superuser(client: aisdk.Client) -> AsyncIterator[Any]:
 
 async def test_schema_has_no_hole(superuser: Any) -> None:
     """Every table, key, view, function and right of the migrated database."""
-    assert len(await superuser.fetch(TABLES)) == 7 + 16
+    assert len(await superuser.fetch(TABLES)) == 10 + 16
     assert await holes(superuser) == set()
 
 
@@ -122,6 +133,10 @@ async def test_schema_has_no_hole(superuser: Any) -> None:
         ("GRANT TRUNCATE ON aisdk.documents TO aisdk_app", "documents: may be truncated"),
         ("GRANT CREATE ON SCHEMA aisdk TO aisdk_app", "may_create"),
         ("ALTER ROLE aisdk_app BYPASSRLS", "is_mighty"),
+        ("GRANT UPDATE ON aisdk.tiers TO aisdk_app", "may_register"),
+        ("GRANT INSERT ON aisdk.tenants TO aisdk_app", "may_register"),
+        ("GRANT aisdk_platform TO aisdk_app", "may_register"),
+        ("GRANT aisdk_platform TO aisdk_app", "tenants: its policy"),
         ("GRANT aisdk_owner TO aisdk_app", "owns"),
     ],
 )

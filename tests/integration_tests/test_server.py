@@ -10,6 +10,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from pydantic import SecretStr
 import aisdk
 from aisdk.core.storage.embedded import EmbeddedServer
 from aisdk.core.storage.schema import REVISION, check_server
-from aisdk.errors import ConfigError, Unavailable
+from aisdk.errors import ConfigError, Conflict, TenantUnknown, Unavailable
 from aisdk.settings import Settings
 
 SECRET: Final = "hunter2-hunter2"  # noqa: S105  # the secret that must not be seen
@@ -35,6 +36,7 @@ class Elsewhere:
         self.name = name
         self.owner = f"{name}_owner"
         self.app = f"{name}_app"
+        self.platform = f"{name}_platform"
 
     def sql(self, *statements: str, database: str | None = None) -> Any:
         """The value of the last statement, run by the superuser."""
@@ -56,23 +58,38 @@ class Elsewhere:
 
     def migrate(self) -> subprocess.CompletedProcess[str]:
         """``python -m aisdk migrate`` in a new process."""
+        return self.run("migrate")
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """A command in a new process."""
         variables = {
             "AISDK_DATABASE_URL": self.url(self.app),
             "AISDK_DATABASE_OWNER_URL": self.url(self.owner),
+            "AISDK_PLATFORM_DATABASE_URL": self.url(self.platform),
         }
         return subprocess.run(
-            [sys.executable, "-m", "aisdk", "migrate"],
-            env={**os.environ, **variables},
+            [sys.executable, "-m", "aisdk", command],
+            env={**os.environ, "AISDK_EMBEDDING": "none", **variables},
             capture_output=True,
             text=True,
             check=False,
         )
 
+    def client(self, **settings: Any) -> aisdk.Client:
+        """A client over the addresses of the app and platform roles, by default."""
+        urls = {
+            "database_url": SecretStr(self.url(self.app)),
+            "platform_database_url": SecretStr(self.url(self.platform)),
+        }
+        return aisdk.Client(Settings(embedding="none", **{**urls, **settings}))
+
     def connect(self, **settings: Any) -> aisdk.Session:
-        """A session over the address of the app role, by default."""
-        url = SecretStr(settings.pop("url", self.url(self.app)))
-        client = aisdk.Client(Settings(database_url=url, embedding="none", **settings))
+        """A session of a tenant that is registered if it is not yet."""
+        client = self.client(**settings)
         try:
+            with suppress(Conflict):
+                client.start()
+                asyncio.run(client.tenants.create("acme", tier="standard"))
             return aisdk.connect("acme", client=client)
         except BaseException:
             client.close()
@@ -97,6 +114,7 @@ def elsewhere(machine: Path) -> Iterator[Elsewhere]:
     made.sql(
         f"CREATE ROLE {made.owner} LOGIN",
         f"CREATE ROLE {made.app} LOGIN",
+        f"CREATE ROLE {made.platform} LOGIN",
         f"CREATE DATABASE {made.name} OWNER {made.owner}",
         database="postgres",
     )
@@ -124,7 +142,7 @@ def test_migrate_without_addresses_says_which() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "aisdk", "migrate"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "AISDK_DATABASE_OWNER_URL" in done.stderr
     assert "AISDK_DATABASE_URL" in done.stderr
 
@@ -149,17 +167,26 @@ def test_schema_of_another_version_is_refused(
         ("ALTER ROLE {app} SUPERUSER", r"superuser.*NOSUPERUSER"),
         ("ALTER ROLE {app} BYPASSRLS", r"bypasses row-level security.*NOBYPASSRLS"),
         ("GRANT {owner} TO {app}", r"owns aisdk's tables.*another role"),
+        ("GRANT {platform} TO {app}", r"may register tenants.*another role"),
         ("ALTER TABLE aisdk.chunks OWNER TO {app}", r"owns aisdk's tables"),
         ("REVOKE ALL ON SCHEMA aisdk FROM {app}", r"no rights.*python -m aisdk migrate"),
         ("DROP EXTENSION vector CASCADE", r"no pgvector extension.*CREATE EXTENSION vector"),
     ],
-    ids=["superuser", "bypassrls", "member of the owner", "owner of one", "no rights", "no vector"],
+    ids=[
+        "superuser",
+        "bypassrls",
+        "member of the owner",
+        "member of the platform",
+        "owner of one",
+        "no rights",
+        "no vector",
+    ],
 )
 def test_unfit_role_or_database_is_refused(elsewhere: Elsewhere, change: str, says: str) -> None:
     """With the reason and the command that mends it."""
     assert elsewhere.migrate().returncode == 0
     elsewhere.connect().client.close()
-    elsewhere.sql(change.format(app=elsewhere.app, owner=elsewhere.owner))
+    elsewhere.sql(change.format_map(vars(elsewhere)))
     with pytest.raises(ConfigError, match=says):
         elsewhere.connect()
 
@@ -206,4 +233,48 @@ def test_unknown_role_or_database_is_a_setting_to_mend(elsewhere: Elsewhere) -> 
     """Not a fault of the library's."""
     for url in (elsewhere.url("nobody_at_all"), elsewhere.url(elsewhere.app, "no_such_database")):
         with pytest.raises(ConfigError, match="AISDK_DATABASE_URL"):
-            elsewhere.connect(url=url)
+            elsewhere.connect(database_url=SecretStr(url))
+
+
+def test_unknown_tenant_is_refused_until_it_is_registered(elsewhere: Elsewhere) -> None:
+    """A database of one's own does not learn of tenants by their calls."""
+    assert elsewhere.migrate().returncode == 0
+    with elsewhere.client() as client:
+        with pytest.raises(TenantUnknown, match=r"client\.tenants\.create"):
+            aisdk.connect("acme", client=client)
+        asyncio.run(client.tenants.create("acme", tier="standard"))
+        assert aisdk.connect("acme", client=client).documents.count() == 0
+
+
+def test_client_without_platform_role_cannot_register(elsewhere: Elsewhere) -> None:
+    """The variable is named; a role without the rights is sent to migrate."""
+    assert elsewhere.migrate().returncode == 0
+    with elsewhere.client(platform_database_url=None) as client:
+        client.start()
+        with pytest.raises(ConfigError, match="AISDK_PLATFORM_DATABASE_URL"):
+            _ = client.tenants
+    with elsewhere.client(platform_database_url=SecretStr(elsewhere.url(elsewhere.app))) as client:
+        with pytest.raises(ConfigError, match=r"may not register tenants.*migrate"):
+            asyncio.run(client.tenants.list())
+
+
+def test_platform_role_cannot_be_the_app_role(elsewhere: Elsewhere) -> None:
+    """Migrating refuses to give both rights to one."""
+    elsewhere.platform = elsewhere.app
+    done = elsewhere.migrate()
+    assert done.returncode == 2
+    assert "AISDK_PLATFORM_DATABASE_URL" in done.stderr
+
+
+def test_isolation_is_verified_from_the_command_line(elsewhere: Elsewhere) -> None:
+    """Exit code 0 behind the wall, 1 where it is down, 2 where it cannot be told."""
+    assert elsewhere.migrate().returncode == 0
+    done = elsewhere.run("verify-isolation")
+    assert done.returncode == 0, done.stderr
+    assert "No tenant reaches another." in done.stdout
+    elsewhere.sql("ALTER TABLE aisdk.documents DISABLE ROW LEVEL SECURITY")
+    done = elsewhere.run("verify-isolation")
+    assert done.returncode == 1
+    assert "ISOLATION IS BROKEN" in done.stdout
+    elsewhere.platform = elsewhere.app
+    assert elsewhere.run("verify-isolation").returncode == 2

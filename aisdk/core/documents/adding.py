@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from operator import length_hint
@@ -17,19 +17,16 @@ from aisdk.core.documents.chunking import CHUNKER_VERSION, Span, split
 from aisdk.core.documents.context import searchable_texts
 from aisdk.core.documents.loading import enumerate_sources
 from aisdk.core.documents.sources import LoadOptions, Parsed, Source
-from aisdk.core.documents.store import DocumentStore, Known, index_batch
-from aisdk.core.documents.types import (
-    Batch,
-    ChunkRow,
-    DocumentRow,
-    Embedder,
-    StoreInfo,
-)
+from aisdk.core.documents.store import DocumentStore, Known
+from aisdk.core.documents.types import Batch, ChunkRow, DocumentRow, Embedder, StoreInfo
+from aisdk.core.documents.writing import index_batch
 from aisdk.core.lexical import ANALYZER_VERSION, Analyzer
 from aisdk.core.results.progress import Progress, ProgressFactory
-from aisdk.core.runtime.dependency import TryAgain, attempt
+from aisdk.core.runtime.guard import Limits
+from aisdk.core.runtime.limits import tokens_of
+from aisdk.core.runtime.tenancy import current_standing
 from aisdk.core.runtime.together import together
-from aisdk.errors import AisdkError, EmbeddingMismatch, Unavailable, Unreadable
+from aisdk.errors import AisdkError, EmbeddingMismatch, QuotaExceeded, Unreadable
 
 __all__ = ["Adding", "Parts", "document_id_of"]
 
@@ -38,7 +35,6 @@ GROUP_BYTES: Final = 32 * 2**20
 KEPT_BYTES: Final = 2**20
 BATCH_CHUNKS: Final = 512
 SLICE: Final = 64
-STORE_S: Final = 600.0
 PARALLEL: Final = 2
 LONGEST_SOURCE: Final = 2_000
 LONGEST_TITLE: Final = 2_000
@@ -55,12 +51,14 @@ class Parts:
         analyzer: Language → its analyzer.
         language: Of a store that is made now.
         progress: Shows how far the work is.
+        spend: Tenant and tokens → waits until it may ask a model for so many.
     """
 
     embedder: Embedder | None
     analyzer: Callable[[str], Analyzer]
     language: str
     progress: ProgressFactory
+    spend: Callable[[str, int], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -104,6 +102,10 @@ class Adding:
         self._seen: dict[UUID, bytes] = {}
         self._new: dict[UUID, bool] = {}
         self._storing: asyncio.Task[None] | None = None
+        standing = current_standing()
+        self._room = Limits() if standing is None else standing.limits
+        self._language = (standing and standing.language) or parts.language
+        self._is_full = False
 
     async def run(self, what: Any, load: LoadOptions, progress: ProgressFactory) -> list[Outcome]:
         """Adds everything ``what`` names and tells what became of each source, in order.
@@ -112,7 +114,7 @@ class Adding:
             InvalidInput: ``what`` is nothing that can be added.
             EmbeddingMismatch: The store holds vectors of another model.
         """
-        info = await self._store.open(self._tenant_id, self._parts.language)
+        info = await self._store.open(self._tenant_id, self._language)
         self._check_model(info)
         self._analyzer = self._parts.analyzer(info.language)
         self._salt = self._versions(info.language)
@@ -187,6 +189,9 @@ class Adding:
         for read in todo:
             stored = known.get(read.document_id)
             self._new.setdefault(read.document_id, stored is None or not stored.ready)
+        if self._is_full:
+            await self._fail(_refused(read) for read in todo)
+            return
         for start in range(0, len(todo), SLICE):
             prepared, failed = await self._prepare_slice(todo[start : start + SLICE])
             await self._fail(failed)
@@ -220,15 +225,15 @@ class Adding:
         ]
         return prepared, [read for read, parsed, _ in done if parsed is None]
 
-    async def _fail(self, reads: Sequence[_Read]) -> None:
-        """Notes sources that could not be read; what was stored of them before stays."""
+    async def _fail(self, reads: Iterable[_Read]) -> None:
+        """Notes sources that could not be added; what was stored of them before stays."""
         failures = []
         for read in reads:
             code = _reason(read.error)
             self._settle(read, "failed", 0, code, getattr(read.error, "hint", "") or None)
             failures.append((read.document_id, _storable(read.source.source), code))
         await self._store.fail(self._tenant_id, failures)
-        self._progress.advance(0, failed=len(reads))
+        self._progress.advance(0, failed=len(failures))
 
     async def _flush(self) -> None:
         """Embeds what waits and hands it over to be stored, one batch behind."""
@@ -251,31 +256,27 @@ class Adding:
         embedder = self._parts.embedder
         if embedder is None or not chunks:
             return Batch(rows, chunks, None, embedder.model if embedder else None)
-        vectors = await embedder.embed(searchable_texts(rows, chunks))
+        texts = searchable_texts(rows, chunks)
+        await self._parts.spend(self._tenant_id, sum(map(tokens_of, texts)))
+        vectors = await embedder.embed(texts)
         return Batch(rows, chunks, vectors, embedder.model)
 
     async def _put(self, waiting: Sequence[_Prepared], batch: Batch) -> None:
         segment = await asyncio.to_thread(index_batch, batch, self._analyzer)
-        tries = 0
-
-        async def put() -> dict[UUID, bool]:
-            nonlocal tries
-            tries += 1
-            try:
-                return await self._store.put(self._tenant_id, batch, segment)
-            except Unavailable as error:
-                raise TryAgain("could not be reached") from error
-
-        written = await attempt(put, dependency="database", timeout_s=STORE_S)
-        for item in waiting:
+        put = await self._store.put(self._tenant_id, batch, segment, self._room)
+        stored = [item for item in waiting if item.read.document_id not in put.refused]
+        for item in stored:
             read = item.read
             status = "added" if self._new[read.document_id] else "updated"
             # A repeated attempt finds its own documents there if only the answer was lost.
-            if read.document_id in written or tries > 1:
+            if read.document_id in put.written or put.again:
                 self._settle(read, status, len(item.spans))
             else:
                 self._settle(read, "unchanged", 0)
-        self._progress.advance(len(waiting))
+        self._progress.advance(len(stored))
+        if put.refused:
+            self._is_full = True
+            await self._fail(_refused(item.read) for item in waiting if item not in stored)
 
     async def _stored(self) -> None:
         """Waits for the batch that is being stored."""
@@ -314,6 +315,11 @@ def document_id_of(tenant_id: str, source: str) -> UUID:
     """The id of a source's document: the same for the same tenant and source, always."""
     name = f"{tenant_id}\0{source}".encode("utf-8", "surrogatepass")
     return UUID(bytes=blake2b(name, digest_size=16).digest())
+
+
+def _refused(read: _Read) -> _Read:
+    read.error = QuotaExceeded(hint="Delete documents, or ask for a larger tier.")
+    return read
 
 
 def _pending(read: _Read) -> Outcome:

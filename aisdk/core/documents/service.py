@@ -26,11 +26,12 @@ from aisdk.core.results.cursor import sign, verify
 from aisdk.core.results.frame import make_item
 from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.results.progress import silent
-from aisdk.core.runtime.guard import Guard
+from aisdk.core.runtime.guard import Guard, Limits
+from aisdk.core.runtime.tenancy import current_standing
 from aisdk.core.runtime.verb import verb
 from aisdk.core.storage.filters import Where, compile_where
 from aisdk.core.storage.tables import documents
-from aisdk.errors import AddFailed, InvalidInput, NotFound
+from aisdk.errors import AddFailed, InvalidInput, NotFound, QuotaExceeded
 
 __all__ = ["DocumentsService"]
 
@@ -55,7 +56,7 @@ class DocumentsService:
     parts: Parts
     cursor_key: bytes
 
-    @verb("documents.add", reads=False, bulk=True)
+    @verb("documents.add", reads=False, bulk=True, rows=SourceOutcome)
     async def add(
         self, tenant_id: str, what: Any, **options: Unpack[AddOptions]
     ) -> Rows[SourceOutcome]:
@@ -79,6 +80,7 @@ class DocumentsService:
         Raises:
             AddFailed: Some sources failed (after all others were added); ``error.result`` has the
                 rows. Not with ``raise_on_error=False``.
+            QuotaExceeded: The tenant's store is full; what fitted was added.
             InvalidInput: ``what`` or an option is not acceptable.
             EmbeddingMismatch: The store holds vectors of another model.
 
@@ -92,6 +94,8 @@ class DocumentsService:
         outcomes = await adding.run(what, load, self.parts.progress if show else silent)
         result = Rows(SourceOutcome, outcomes)
         failed = sum(outcome[1] == "failed" for outcome in outcomes)
+        if strict and any(outcome[6] == QuotaExceeded.code for outcome in outcomes):
+            raise await self._full(tenant_id, result)
         if failed and strict:
             raise AddFailed(
                 f"{failed} of {len(outcomes)} sources could not be added; the others were.",
@@ -99,6 +103,23 @@ class DocumentsService:
                 result=result,
             )
         return result
+
+    async def _full(self, tenant_id: str, result: Rows[SourceOutcome]) -> QuotaExceeded:
+        """What to raise when documents were refused for want of room."""
+        standing = current_standing()
+        limits = Limits() if standing is None else standing.limits
+        info = await self.store.room(tenant_id)
+        by_count = limits.documents is not None and info[0] >= limits.documents
+        limit, used = (limits.documents, info[0]) if by_count else (limits.size_bytes, info[1])
+        what = "documents" if by_count else "bytes"
+        error = QuotaExceeded(
+            f"The tenant stores {used:,} of {limit or 0:,} {what}; not all sources were added.",
+            hint="Delete documents, or ask for a larger tier. See error.result.to_frame().",
+            limit=limit or 0,
+            used=used,
+        )
+        error.result = result
+        return error
 
     @verb("documents.get", reads=True)
     async def get(self, tenant_id: str, key: str) -> StoredDocument:

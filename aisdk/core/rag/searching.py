@@ -6,16 +6,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_json
 
 from aisdk.core.lexical import Analyzer, LexicalScores, bucket_labels, score_chunks
 from aisdk.core.rag.fusion import DenseSide, LexicalSide, choose_background, fuse
 from aisdk.core.rag.store import Found, RagStore
 from aisdk.core.rag.types import Mode
+from aisdk.core.runtime.cached import digest
 from aisdk.core.runtime.together import together
 from aisdk.core.storage.filters import Where
 
@@ -46,6 +48,15 @@ class Request:
     min_score: float | None = None
     one_per_document: bool = False
     weight: float | None = None
+
+    def digest(self, *parts: str | bytes) -> str:
+        """Names the request, and what else decides its answer."""
+        asked = to_json(
+            [getattr(self, field.name) for field in fields(self)],
+            fallback=repr,
+            inf_nan_mode="strings",
+        )
+        return digest(asked, *parts)
 
 
 @dataclass(slots=True)
@@ -101,10 +112,13 @@ class Search:
         self._model = model
         self.trace = Trace()
 
-    async def run(self, analyzer: Callable[[str], Analyzer]) -> list[tuple[Any, ...]]:
+    async def run(self, analyzer: Analyzer) -> list[tuple[Any, ...]]:
         """The records of the hits, best first, in the order of ``Hit``'s fields.
 
         At most ``top_k``; fewer only where the tenant has no more chunks that meet the request.
+
+        Args:
+            analyzer: That of the tenant's language.
         """
         allowed = await self._allowed()
         lexical, vector = await self._sides(analyzer)
@@ -125,23 +139,22 @@ class Search:
         return allowed
 
     async def _sides(
-        self, analyzer: Callable[[str], Analyzer]
+        self, analyzer: Analyzer
     ) -> tuple[LexicalScores | None, NDArray[np.float32] | None]:
         """Scores of the words and the query's vector, side by side."""
         return await together(self._words(analyzer), self._vector())
 
-    async def _words(self, analyzer: Callable[[str], Analyzer]) -> LexicalScores | None:
+    async def _words(self, analyzer: Analyzer) -> LexicalScores | None:
         if self._request.mode == "dense":
             return None
         with self.trace.stage("lexical") as notes:
-            language = await self._store.language(self._tenant_id) or "simple"
-            terms = analyzer(language).analyse(self._request.text)
+            terms = analyzer.analyse(self._request.text)
             labels = bucket_labels(list(terms))
             segments, dead = await self._store.lexical(self._tenant_id, labels)
             scores = await asyncio.to_thread(score_chunks, terms, segments, dead)
             notes += [
                 int((scores.scores > 0).sum()),
-                f"BM25, {language}, {len(terms)} terms, {len(segments)} segments",
+                f"BM25, {analyzer.language}, {len(terms)} terms, {len(segments)} segments",
             ]
         return scores
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Unpack
 
+import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,10 +17,11 @@ from aisdk.core.rag.searching import Request, Search
 from aisdk.core.rag.store import RagStore
 from aisdk.core.rag.types import Hit, QueryEmbedder, QueryHit, QueryOptions, Stage
 from aisdk.core.results.page import AsyncPage, Rows
+from aisdk.core.runtime.cached import Cache, digest
 from aisdk.core.runtime.guard import Guard
+from aisdk.core.runtime.limits import tokens_of
 from aisdk.core.runtime.together import together
 from aisdk.core.runtime.verb import verb
-from aisdk.core.storage.cache import Cache
 from aisdk.core.storage.filters import Where, compile_where
 from aisdk.errors import InvalidInput
 
@@ -30,6 +32,7 @@ LONGEST_QUERY: Final = 100_000
 PARALLEL: Final = 4
 MODES: Final = ("hybrid", "dense", "lexical")
 EMBEDDING_TTL_S: Final = 3600
+VERSION: Final = "1"  # of what is kept, and of how it is found
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,9 @@ class RagService:
         store: Its SQL.
         embedder: ``None`` where there is none: words only.
         analyzer: Language → its analyzer.
-        cache: Keeps the vectors of queries.
+        cache: Keeps the hits and the vectors of queries.
+        cache_s: How long hits are kept, in seconds; 0 for not at all.
+        spend: Tenant and tokens → waits until it may ask a model for so many.
     """
 
     guard: Guard
@@ -49,8 +54,10 @@ class RagService:
     embedder: QueryEmbedder | None
     analyzer: Callable[[str], Analyzer]
     cache: Cache
+    cache_s: float
+    spend: Callable[[str, int], Awaitable[None]]
 
-    @verb("rag.query", reads=True)
+    @verb("rag.query", reads=True, cost=lambda text="", **_: tokens_of(text))
     async def query(
         self,
         tenant_id: str,
@@ -63,7 +70,9 @@ class RagService:
         """The chunks that answer a question best.
 
         Hybrid search ranks by words (BM25) and meaning (cosine of embeddings) together and weighs
-        each side by how much it has to say about this query. Vectors are searched exactly.
+        each side by how much it has to say about this query. Vectors are searched exactly. The
+        same question again is answered from the cache while the tenant's documents stay as they
+        are: a query never shows a document that was deleted or replaced before it began.
 
         Args:
             tenant_id: The tenant.
@@ -86,8 +95,7 @@ class RagService:
         if vector is not None and _is_plain(request):
             rows = await self.store.dense_hits(tenant_id, None, vector, top_k)
             return AsyncPage(Hit, [_plain_record(rank, row) for rank, row in enumerate(rows, 1)])
-        search = self._search(tenant_id, request, vector)
-        return AsyncPage(Hit, await search.run(self.analyzer))
+        return AsyncPage(Hit, await self._found(tenant_id, request, vector))
 
     @verb("rag.query_many", reads=True, bulk=True)
     async def query_many(
@@ -123,7 +131,8 @@ class RagService:
 
         async def one(request: Request) -> list[tuple[Any, ...]]:
             async with free:
-                return await self._search(tenant_id, request, None).run(self.analyzer)
+                await self.spend(tenant_id, tokens_of(request.text))
+                return await self._found(tenant_id, request, None)
 
         found: list[list[tuple[Any, ...]]] = []
         for start in range(0, len(requests), 64 * PARALLEL):
@@ -138,7 +147,7 @@ class RagService:
             ],
         )
 
-    @verb("rag.explain", reads=True)
+    @verb("rag.explain", reads=True, cost=lambda text="", **_: tokens_of(text))
     async def explain(
         self,
         tenant_id: str,
@@ -158,8 +167,30 @@ class RagService:
         """
         request, vector = _request(text, top_k, where, options)
         search = self._search(tenant_id, request, vector)
-        await search.run(self.analyzer)
+        language, _ = await self.store.state(tenant_id)
+        await search.run(self.analyzer(language or "simple"))
         return Rows(Stage, search.trace.stages)
+
+    async def _found(
+        self, tenant_id: str, request: Request, vector: NDArray[np.float32] | None
+    ) -> list[tuple[Any, ...]]:
+        """The records of the hits, from the cache where it has them for the store as it is now."""
+        language, generation = await self.store.state(tenant_id)
+        search = self._search(tenant_id, request, vector)
+        analyzer = self.analyzer(language or "simple")
+        if not self.cache_s:
+            return await search.run(analyzer)
+
+        async def make() -> bytes:
+            packed: bytes = msgpack.packb(await search.run(analyzer))
+            return packed
+
+        model = self.embedder.model if self.embedder else ""
+        given = b"" if vector is None else vector.tobytes()
+        name = request.digest(VERSION, str(generation), language or "", model, given)
+        place = (tenant_id, "rag:query", name)
+        packed = await self.cache.get_or_make(place, make, ttl_s=self.cache_s)
+        return [tuple(record) for record in msgpack.unpackb(packed)]
 
     def _search(
         self, tenant_id: str, request: Request, vector: NDArray[np.float32] | None
@@ -187,10 +218,8 @@ class RagService:
             vectors = await embedder.embed([text])
             return bytes(vectors[0].astype("<f4").tobytes())
 
-        key = self.cache.digest(embedder.model, text)
-        data = await self.cache.get_or_make(
-            tenant_id, f"rag:embedding:{key}", make, ttl_s=EMBEDDING_TTL_S
-        )
+        place = (tenant_id, "rag:embedding", digest(embedder.model, text))
+        data = await self.cache.get_or_make(place, make, ttl_s=EMBEDDING_TTL_S)
         return np.frombuffer(data, "<f4")
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from aisdk.core.lexical import Segment
-from aisdk.core.storage.engine import Database
+from aisdk.core.storage.engine import Database, repeated
 from aisdk.core.storage.filters import Where, compile_where
 from aisdk.core.storage.tables import chunks, documents
 from aisdk.core.storage.vectors import vectors_as_binary
@@ -32,7 +32,7 @@ SELECT chunk_id, document_id, title, source, text, start_char, end_char, heading
 FROM aisdk.hits($1, $2)
 """
 LEXICAL: Final = "SELECT segment_id, bucket, payload, lengths FROM aisdk.lexical_read($1, $2)"
-LANGUAGE: Final = "SELECT aisdk.store_language($1)"
+STATE: Final = "SELECT language, generation FROM aisdk.store_state($1)"
 
 
 class RagStore:
@@ -41,11 +41,13 @@ class RagStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def language(self, tenant_id: str) -> str | None:
-        """The language of the tenant's store; ``None`` where there is no store yet."""
-        rows = await self._database.fetch(LANGUAGE, tenant_id)
-        language: str | None = rows[0][0]
-        return language
+    async def state(self, tenant_id: str) -> tuple[str | None, int]:
+        """The language of the tenant's store, ``None`` where there is none, and its generation.
+
+        The generation grows in every transaction that changes what a search may find.
+        """
+        rows = await self._database.fetch(STATE, tenant_id)
+        return (rows[0][0], rows[0][1]) if rows else (None, 0)
 
     async def dense(
         self, tenant_id: str, model: str | None, vector: NDArray[np.float32], limit: int
@@ -111,6 +113,7 @@ class RagStore:
         ]
         return segments, np.frombuffer(dead, ">i8").astype(np.int64)
 
+    @repeated
     async def allowed(self, tenant_id: str, where: Where) -> NDArray[np.int64]:
         """The chunks of documents that meet the filter."""
         query = (

@@ -1,17 +1,47 @@
-"""One absolute time budget for everything below a verb."""
+"""One absolute time budget, and one of retries, for everything below a verb."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aisdk.core.runtime.guard import Call, Proceed
+from aisdk.core.runtime.options import MOST_RETRIES
 from aisdk.errors import DeadlineExceeded
 
-__all__ = ["DeadlineStep", "remaining_s"]
+__all__ = ["DeadlineStep", "Scope", "current_scope", "remaining_s"]
 
-_deadline: Final[ContextVar[float | None]] = ContextVar("aisdk_deadline", default=None)
+
+@dataclass(slots=True)
+class Scope:
+    """What everything below a call shares.
+
+    Attributes:
+        tenant_id: Whose call it is.
+        verb: What is called.
+        deadline: When it must have ended, on the loop's clock.
+        retries: How often it may ask one dependency again.
+        bulk: Whether each piece of its work may retry so often by itself.
+        retried: How often it has asked a dependency again.
+    """
+
+    tenant_id: str
+    verb: str
+    deadline: float
+    retries: int = MOST_RETRIES
+    bulk: bool = False
+    retried: Counter[str] = field(default_factory=Counter)
+
+
+_scope: Final[ContextVar[Scope | None]] = ContextVar("aisdk_scope", default=None)
+
+
+def current_scope() -> Scope | None:
+    """What the current call shares; ``None`` outside a call."""
+    return _scope.get()
 
 
 def remaining_s() -> float | None:
@@ -19,10 +49,10 @@ def remaining_s() -> float | None:
 
     Must be called on the loop that runs the call.
     """
-    deadline = _deadline.get()
-    if deadline is None:
+    scope = _scope.get()
+    if scope is None:
         return None
-    return max(0.0, deadline - asyncio.get_running_loop().time())
+    return max(0.0, scope.deadline - asyncio.get_running_loop().time())
 
 
 class DeadlineStep:
@@ -39,20 +69,25 @@ class DeadlineStep:
 
     async def __call__(self, call: Call, proceed: Proceed) -> Any:
         """Runs the rest of the call within its budget, or within the outer one if that is less."""
-        budget_s = self._bulk_s if call.verb.bulk else self._call_s
+        given_s = call.options.deadline_s
+        budget_s = given_s or (self._bulk_s if call.verb.bulk else self._call_s)
         left_s = remaining_s()
         budget_s = budget_s if left_s is None else min(budget_s, left_s)
-        token = _deadline.set(asyncio.get_running_loop().time() + budget_s)
-        scope = asyncio.timeout(budget_s)
+        until = asyncio.get_running_loop().time() + budget_s
+        scope = Scope(
+            call.tenant_id, call.verb.name, until, call.options.retries, bulk=call.verb.bulk
+        )
+        token = _scope.set(scope)
+        timer = asyncio.timeout(budget_s)
         try:
-            async with scope:
+            async with timer:
                 return await proceed(call)
         except TimeoutError as error:
-            if not scope.expired() or isinstance(error, DeadlineExceeded):
+            if not timer.expired() or isinstance(error, DeadlineExceeded):
                 raise
             raise DeadlineExceeded(
                 f"{call.verb.name} took longer than its {budget_s:g} s.",
-                hint="Ask for less at a time, or raise AISDK_DEADLINE_S.",
+                hint="Ask for less at a time, or give it more: with_options(deadline_s=…).",
             ) from error
         finally:
-            _deadline.reset(token)
+            _scope.reset(token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -14,12 +15,19 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from aisdk.core.runtime.deadline import remaining_s
-from aisdk.errors import AisdkError, DeadlineExceeded, Unavailable
+from aisdk.core.runtime.breaker import Breaker, Open, Permit
+from aisdk.core.runtime.deadline import current_scope, remaining_s
+from aisdk.core.runtime.options import MOST_RETRIES
+from aisdk.errors import (
+    AisdkError,
+    CircuitOpen,
+    Contention,
+    DeadlineExceeded,
+    Unavailable,
+)
 
-__all__ = ["ATTEMPTS", "LONGEST_WAIT_S", "TryAgain", "attempt"]
+__all__ = ["LONGEST_WAIT_S", "Dependency", "RetryBudget", "TryAgain"]
 
-ATTEMPTS: Final = 4
 LONGEST_WAIT_S: Final = 60.0  # asked to wait longer than this, a call gives up at once
 _BACKOFF: Final = wait_random_exponential(multiplier=0.2, max=5.0)  # full jitter
 
@@ -27,7 +35,7 @@ T = TypeVar("T")
 
 
 class TryAgain(Exception):
-    """Raised by a call that failed in a way that may pass; ``attempt`` decides what comes of it.
+    """Raised by a call that failed in a way that may pass.
 
     Args:
         reason: What happened, as the end of a sentence: "answered with status 503".
@@ -40,64 +48,185 @@ class TryAgain(Exception):
         self.after_s = after_s
 
 
-async def attempt(call: Callable[[], Awaitable[T]], *, dependency: str, timeout_s: float) -> T:
-    """The result of ``call``, tried up to four times while the deadline of the verb allows it.
-
-    What is tried again: ``TryAgain``, a lost or refused connection, and a timeout. Between
-    attempts it waits at random between nothing and a bound that doubles (0.2 s to 5 s), or as
-    long as the other side asked for. It gives up at once when that wait would outlive the
-    deadline. Every other error of ``call``, and cancellation, passes as it is.
-
-    Args:
-        call: Makes one attempt; safe to repeat.
-        dependency: What is called, as users know it: "embedding service".
-        timeout_s: How long one attempt may take, in seconds.
-
-    Raises:
-        Unavailable: The last attempt failed too.
-        DeadlineExceeded: The deadline of the verb passed during an attempt.
+class RetryBudget:
+    """How many retries each tenant may add to the traffic: a tenth of its calls, and a few.
 
     Source:
-        Exponential backoff with full jitter as in the AWS Architecture Blog, 2015.
+        Retry budgets as in the Google SRE book, chapter 21.
     """
-    engine = AsyncRetrying(
-        stop=_must_stop, wait=_wait_s, retry=retry_if_exception(_may_pass), reraise=True
-    )
-    try:
-        return await engine(_attempt_once, call, dependency, timeout_s)
-    except (TryAgain, ConnectionError, TimeoutError) as error:
-        if isinstance(error, AisdkError):
-            raise
-        raise Unavailable(
-            f"The {dependency} {_reason(error)}; "
-            f"tried {engine.statistics['attempt_number']} times.",
-            hint="Try again later, or check that it runs and can be reached.",
-            dependency=dependency,
-        ) from error
+
+    def __init__(self, *, share: float = 0.1, reserve: float = 10, tenants: int = 10_000) -> None:
+        self._share = share
+        self._reserve = reserve
+        self._most = tenants
+        self._left: OrderedDict[str, float] = OrderedDict()
+
+    def earn(self, tenant_id: str) -> None:
+        """A first attempt brings its share of a retry."""
+        left = self._left.pop(tenant_id, self._reserve)
+        self._left[tenant_id] = min(left + self._share, self._reserve)
+        if len(self._left) > self._most:
+            self._left.popitem(last=False)
+
+    def spend(self, tenant_id: str) -> bool:
+        """Takes one retry; whether there was one."""
+        left = self._left.get(tenant_id, self._reserve)
+        if left < 1:
+            return False
+        self._left[tenant_id] = left - 1
+        return True
 
 
-async def _attempt_once(call: Callable[[], Awaitable[T]], dependency: str, timeout_s: float) -> T:
-    left_s = remaining_s()
-    budget_s = timeout_s if left_s is None else min(timeout_s, left_s)
-    scope = asyncio.timeout(budget_s)
-    try:
-        async with scope:
-            return await call()
-    except TimeoutError as error:
-        if not scope.expired() or isinstance(error, AisdkError):
-            raise
-        if budget_s == left_s:
-            raise DeadlineExceeded(
-                f"The deadline passed while waiting for the {dependency}.",
-                hint="Ask for less at a time, or raise AISDK_DEADLINE_S.",
+class Dependency:
+    """A service that aisdk depends on: how often, how long and whether at all it is asked.
+
+    Used on one event loop.
+
+    Args:
+        name: What is called, as users know it: "embedding service".
+        breaker: Leaves the service alone while it fails; one of its own by default.
+        retries: How often one use may be tried again, 0 to 3.
+    """
+
+    def __init__(
+        self, name: str, *, breaker: Breaker | None = None, retries: int = MOST_RETRIES
+    ) -> None:
+        self.name = name
+        self.retries = retries
+        self.breaker = breaker or Breaker(name)
+        self._budget = RetryBudget()
+
+    async def call(self, work: Callable[[], Awaitable[T]], *, timeout_s: float | None = None) -> T:
+        """The result of ``work``, tried up to four times while the deadline of the verb allows it.
+
+        What is tried again: ``TryAgain``, a lost or refused connection, a timeout, two
+        transactions in each other's way. Between attempts it waits at random between nothing and
+        a bound that doubles (0.2 s to 5 s), or as long as the other side asked for. It gives up
+        at once when that wait would outlive the deadline, when the call's retries are used up, or
+        when the tenant's retries would add more than a tenth to its traffic. Every other error of
+        ``work``, and cancellation, passes as it is.
+
+        Args:
+            work: Makes one attempt; safe to repeat.
+            timeout_s: How long one attempt may take, in seconds.
+
+        Raises:
+            Unavailable: The last attempt failed too.
+            CircuitOpen: The service failed too often of late and is left alone.
+            DeadlineExceeded: The deadline of the verb passed during an attempt.
+
+        Source:
+            Exponential backoff with full jitter as in the AWS Architecture Blog, 2015.
+        """
+        self._budget.earn(_tenant())
+        tries = _Tries(self)
+        engine = AsyncRetrying(
+            stop=tries.must_stop,
+            wait=_wait_s,
+            retry=retry_if_exception(_may_pass),
+            reraise=True,
+        )
+        try:
+            return await engine(self._attempt, work, timeout_s)
+        except (TryAgain, ConnectionError, TimeoutError) as error:
+            if isinstance(error, AisdkError):
+                raise
+            raise Unavailable(
+                f"The {self.name} {_reason(error)}; "
+                f"tried {engine.statistics['attempt_number']} times.",
+                hint="Try again later, or check that it runs and can be reached.",
+                dependency=self.name,
             ) from error
-        raise TryAgain(f"gave no answer within {timeout_s:g} s") from error
+
+    def may_retry(self) -> bool:
+        """Whether the current call, and its tenant, may ask once more; counts it if so."""
+        scope = current_scope()
+        if scope is not None and not scope.bulk:
+            if scope.retried[self.name] >= scope.retries:
+                return False
+            scope.retried[self.name] += 1
+        return self._budget.spend(_tenant())
+
+    async def _attempt(self, work: Callable[[], Awaitable[T]], timeout_s: float | None) -> T:
+        permit = self._enter()
+        try:
+            result = await self._timed(work, timeout_s)
+        except asyncio.CancelledError:
+            # Our deadline speaks against the service; a caller who leaves says nothing about it.
+            (permit.failed if remaining_s() == 0 else permit.neutral)()
+            raise
+        except Exception as error:
+            (permit.failed if _is_failure(error) else permit.succeeded)()
+            raise
+        except BaseException:
+            permit.neutral()
+            raise
+        permit.succeeded()
+        return result
+
+    def _enter(self) -> Permit:
+        try:
+            return self.breaker.enter()
+        except Open as error:
+            raise CircuitOpen(
+                f"The {self.name} failed too often and is left alone for a while.",
+                hint=f"Try again in {error.retry_after_s:.0f} s.",
+                dependency=self.name,
+                retry_after_s=error.retry_after_s,
+            ) from None
+
+    async def _timed(self, work: Callable[[], Awaitable[T]], timeout_s: float | None) -> T:
+        left_s = remaining_s()
+        budget_s = min((each for each in (timeout_s, left_s) if each is not None), default=None)
+        scope = asyncio.timeout(budget_s)
+        try:
+            async with scope:
+                return await work()
+        except TimeoutError as error:
+            if not scope.expired() or isinstance(error, AisdkError):
+                raise
+            if budget_s == left_s:
+                raise DeadlineExceeded(
+                    f"The deadline passed while waiting for the {self.name}.",
+                    hint="Ask for less at a time, or give it more: with_options(deadline_s=…).",
+                ) from error
+            raise TryAgain(f"gave no answer within {timeout_s:g} s") from error
+
+
+class _Tries:
+    """When the attempts of one use of a dependency end."""
+
+    def __init__(self, dependency: Dependency) -> None:
+        self._dependency = dependency
+        scope = current_scope()
+        asked = MOST_RETRIES if scope is None else scope.retries
+        self._enough = stop_after_attempt(1 + min(asked, dependency.retries))
+
+    def must_stop(self, state: RetryCallState) -> bool:
+        """Whether there is no further attempt; asked after each one that failed."""
+        left_s = remaining_s()
+        longest_s = LONGEST_WAIT_S if left_s is None else min(left_s, LONGEST_WAIT_S)
+        if self._enough(state) or state.upcoming_sleep > longest_s:
+            return True
+        return not self._dependency.may_retry()
+
+
+def _tenant() -> str:
+    scope = current_scope()
+    return "" if scope is None else scope.tenant_id
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, TryAgain | ConnectionError | TimeoutError) and not isinstance(
-        error, AisdkError
-    )
+    if isinstance(error, AisdkError):
+        return type(error) in (Unavailable, Contention)
+    return isinstance(error, TryAgain | ConnectionError | TimeoutError)
+
+
+def _is_failure(error: Exception) -> bool:
+    """Whether an error speaks against the service, and not against what it was asked."""
+    if isinstance(error, AisdkError):
+        return type(error) in (Unavailable, DeadlineExceeded)
+    return isinstance(error, TryAgain | ConnectionError | TimeoutError)
 
 
 def _wait_s(state: RetryCallState) -> float:
@@ -105,12 +234,6 @@ def _wait_s(state: RetryCallState) -> float:
     if isinstance(error, TryAgain) and error.after_s is not None:
         return max(0.0, error.after_s)
     return _BACKOFF(state)
-
-
-def _must_stop(state: RetryCallState) -> bool:
-    left_s = remaining_s()
-    longest_s = LONGEST_WAIT_S if left_s is None else min(left_s, LONGEST_WAIT_S)
-    return stop_after_attempt(ATTEMPTS)(state) or state.upcoming_sleep > longest_s
 
 
 def _reason(error: Exception) -> str:

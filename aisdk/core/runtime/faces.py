@@ -19,13 +19,16 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast, overload
 
 from aisdk.core.results.page import AsyncPage, Page
 from aisdk.core.runtime.loop import LoopThread
+from aisdk.core.runtime.options import CallOptions, call_options
 from aisdk.core.runtime.tenancy import checked_tenant
 
-__all__ = ["Face", "blocking", "bound", "hosted"]
+__all__ = ["DEFAULT_OPTIONS", "Face", "administered", "blocking", "bound", "hosted"]
+
+DEFAULT_OPTIONS: Final = CallOptions()
 
 D = TypeVar("D")
 P = ParamSpec("P")
@@ -36,12 +39,33 @@ T = TypeVar("T")
 class Face(Generic[D]):
     """A domain's service seen through a portal, for one tenant where a tenant is bound."""
 
-    __slots__ = ("_portal", "_service", "_tenant_id")
+    __slots__ = ("_options", "_portal", "_service", "_tenant_id")
 
-    def __init__(self, service: D, portal: LoopThread, tenant_id: str = "") -> None:
+    def __init__(
+        self,
+        service: D,
+        portal: LoopThread,
+        tenant_id: str = "",
+        options: CallOptions = DEFAULT_OPTIONS,
+    ) -> None:
         self._service = service
         self._portal = portal
         self._tenant_id = tenant_id
+        self._options = options
+
+    def _body(
+        self, call: Callable[..., Coroutine[Any, Any, R]], *args: Any, **kwargs: Any
+    ) -> Callable[[], Coroutine[Any, Any, R]]:
+        """What the portal runs: the call with this face's options, which end with its start."""
+
+        def make() -> Coroutine[Any, Any, R]:
+            token = call_options.set(self._options)
+            try:
+                return call(self._service, *args, **kwargs)
+            finally:
+                call_options.reset(token)
+
+        return make
 
     async def _hop(self, body: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         result = await self._portal.hop(body)
@@ -64,7 +88,21 @@ def hosted(
 
     def face(self: Face[D], tenant_id: str = "", *args: Any, **kwargs: Any) -> Any:
         checked_tenant(tenant_id)
-        return self._hop(functools.partial(call, self._service, tenant_id, *args, **kwargs))
+        return self._hop(self._body(call, tenant_id, *args, **kwargs))
+
+    return cast(
+        "Callable[Concatenate[Face[D], P], Coroutine[Any, Any, R]]",
+        _dressed(face, method, drop=0),
+    )
+
+
+def administered(
+    method: Callable[Concatenate[D, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[Face[D], P], Coroutine[Any, Any, R]]:
+    """A verb of the platform itself, awaited from any loop; no tenant is bound."""
+
+    def face(self: Face[D], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        return self._hop(self._body(method, *args, **kwargs))
 
     return cast(
         "Callable[Concatenate[Face[D], P], Coroutine[Any, Any, R]]",
@@ -78,8 +116,7 @@ def bound(
     """The verb awaited from any loop, its tenant bound by the session."""
 
     def face(self: Face[D], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        body = functools.partial(method, self._service, self._tenant_id, *args, **kwargs)
-        return self._hop(body)
+        return self._hop(self._body(method, self._tenant_id, *args, **kwargs))
 
     return cast(
         "Callable[Concatenate[Face[D], P], Coroutine[Any, Any, R]]",
@@ -99,8 +136,7 @@ def blocking(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., A
     """The verb called from a cell: waits for the result; a page comes back with blocking verbs."""
 
     def face(self: Face[Any], *args: Any, **kwargs: Any) -> Any:
-        body = functools.partial(method, self._service, self._tenant_id, *args, **kwargs)
-        result = self._portal.call(body)
+        result = self._portal.call(self._body(method, self._tenant_id, *args, **kwargs))
         return Page.of(result, self._portal.call) if isinstance(result, AsyncPage) else result
 
     return _dressed(face, method, drop=1)

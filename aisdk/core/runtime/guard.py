@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, TypeVar, cast
 
-__all__ = ["Call", "Guard", "Proceed", "Step", "Verb"]
+from aisdk.core.runtime.options import CallOptions
+
+__all__ = ["Call", "Guard", "Limits", "Proceed", "Standing", "Step", "Verb"]
 
 R = TypeVar("R")
 
@@ -20,20 +22,80 @@ class Verb:
         name: Domain and method, such as ``rag.query``; also the name of its log event.
         reads: Whether it leaves the tenant's data as they are.
         bulk: Whether it may work through a whole corpus and so has the long deadline.
+        cost: Its arguments → the tokens it will ask models for; ``None`` where it asks none.
+        rows: What its answer has rows of, where that is kept for repetitions.
+        stored: Whether what it writes is in the database.
+        charged: Whether it counts against the tenant's rates.
     """
 
     name: str
     reads: bool
     bulk: bool = False
+    cost: Callable[..., int] | None = None
+    rows: type[Any] | None = None
+    stored: bool = True
+    charged: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a tenant may use; ``None`` is no limit.
+
+    Attributes:
+        requests_per_minute: Calls a minute, for reads and for writes each.
+        burst: Calls at once, after a pause.
+        concurrent_calls: Calls that run at a time in one client.
+        tokens_per_minute: Tokens a minute that models are asked for.
+        documents: Documents stored.
+        size_bytes: Bytes of their sources.
+        weight: Share of the service under load, in proportion to that of other tenants.
+    """
+
+    requests_per_minute: int | None = None
+    burst: int | None = None
+    concurrent_calls: int | None = None
+    tokens_per_minute: int | None = None
+    documents: int | None = None
+    size_bytes: int | None = None
+    weight: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a tenant stands with the platform.
+
+    Attributes:
+        tier: The name of its tier.
+        active: Whether it is served.
+        limits: Those of its tier, and its own where it has some.
+        language: Of its store when that is made; ``None`` for the client's.
+    """
+
+    tier: str
+    active: bool
+    limits: Limits
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a verb by a tenant."""
+    """One call of a verb by a tenant.
+
+    Attributes:
+        verb: What is called.
+        tenant_id: By whom; empty where the platform itself calls.
+        request_id: Names the call in logs.
+        options: How it is to be made.
+        arguments: What it was given, by position and by name.
+        standing: The tenant's, once it is known.
+    """
 
     verb: Verb
     tenant_id: str
     request_id: str
+    options: CallOptions = CallOptions()  # noqa: RUF009  # frozen
+    arguments: tuple[Sequence[Any], Mapping[str, Any]] = field(default=((), {}))
+    standing: Standing | None = None
 
 
 Proceed: TypeAlias = Callable[[Call], Awaitable[Any]]

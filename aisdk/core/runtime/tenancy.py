@@ -1,13 +1,17 @@
-"""The first wall: no call without a well-formed tenant."""
+"""The first wall: no call without a tenant that is well-formed, known and active."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any, Final
 
-from aisdk.errors import InvalidInput, TenantRequired
+from aisdk.core.runtime.guard import Call, Proceed, Standing
+from aisdk.errors import InvalidInput, TenantRequired, TenantSuspended
 
-__all__ = ["checked_tenant"]
+__all__ = ["TenantStep", "checked_tenant", "current_standing"]
 
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -34,3 +38,33 @@ def checked_tenant(tenant_id: object) -> str:
             hint="Use 1 to 63 letters, digits, dots, hyphens or underscores, as in acme-eu.",
         )
     return tenant_id
+
+
+_standing: Final[ContextVar[Standing | None]] = ContextVar("aisdk_standing", default=None)
+
+
+def current_standing() -> Standing | None:
+    """How the tenant of the current call stands; ``None`` outside a call."""
+    return _standing.get()
+
+
+class TenantStep:
+    """Refuses calls of tenants that are not served.
+
+    Args:
+        find: The tenant → how it stands; raises ``TenantUnknown``.
+    """
+
+    def __init__(self, find: Callable[[str], Awaitable[Standing]]) -> None:
+        self._find = find
+
+    async def __call__(self, call: Call, proceed: Proceed) -> Any:
+        """Goes on with the tenant's standing."""
+        standing = await self._find(call.tenant_id)
+        if not standing.active:
+            raise TenantSuspended(hint="Ask whoever runs this platform.")
+        token = _standing.set(standing)
+        try:
+            return await proceed(replace(call, standing=standing))
+        finally:
+            _standing.reset(token)

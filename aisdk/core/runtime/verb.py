@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypedDict, TypeVar, Unpack, cast
 
 from aisdk.core.runtime.guard import Call, Guard, Verb
 from aisdk.core.runtime.logging import new_request_id
+from aisdk.core.runtime.options import call_options
 from aisdk.core.runtime.tenancy import checked_tenant
 
-__all__ = ["Guarded", "catalogue", "verb"]
+__all__ = ["Guarded", "catalogue", "platform_verb", "verb"]
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
+
+
+class More(TypedDict, total=False):
+    """Attributes of a verb that most do not set."""
+
+    bulk: bool
+    cost: Callable[..., int]
+    rows: type[Any]
+    stored: bool
+    charged: bool
 
 
 class Guarded(Protocol):
@@ -24,7 +35,7 @@ class Guarded(Protocol):
         ...
 
 
-def verb(name: str, *, reads: bool, bulk: bool = False) -> Callable[[F], F]:
+def verb(name: str, *, reads: bool, **more: Unpack[More]) -> Callable[[F], F]:
     """Marks an async method ``(self, tenant_id, …)`` as the public operation ``name``.
 
     The call is checked for its tenant at once, before anything is awaited, and then runs inside
@@ -33,19 +44,19 @@ def verb(name: str, *, reads: bool, bulk: bool = False) -> Callable[[F], F]:
     Args:
         name: ``domain.method``.
         reads: Whether the tenant's data stay as they are.
-        bulk: Whether it works through a corpus and so has the long deadline.
+        more: Further attributes of `Verb`; ``cost`` takes the arguments after ``tenant_id``.
 
     Returns:
         The decorator.
     """
-    spec = Verb(name, reads=reads, bulk=bulk)
+    spec = Verb(name, reads=reads, **more)
 
     def decorate(method: F) -> F:
         @functools.wraps(method)
         def guarded(
             self: Guarded, tenant_id: str = "", *args: Any, **kwargs: Any
         ) -> Awaitable[Any]:
-            call = Call(spec, checked_tenant(tenant_id), new_request_id())
+            call = _call(spec, checked_tenant(tenant_id), args, kwargs)
             body = functools.partial(method, self, tenant_id, *args, **kwargs)
             return self.guard.run(call, body)
 
@@ -53,6 +64,26 @@ def verb(name: str, *, reads: bool, bulk: bool = False) -> Callable[[F], F]:
         return cast("F", guarded)
 
     return decorate
+
+
+def platform_verb(name: str, *, reads: bool, bulk: bool = False) -> Callable[[F], F]:
+    """The same for an operation of the platform itself, which has no tenant or is about one."""
+    spec = Verb(name, reads=reads, bulk=bulk)
+
+    def decorate(method: F) -> F:
+        @functools.wraps(method)
+        def guarded(self: Guarded, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+            body = functools.partial(method, self, *args, **kwargs)
+            return self.guard.run(_call(spec, "", args, kwargs), body)
+
+        guarded.__verb__ = spec  # type: ignore[attr-defined]  # how catalogue() finds it again
+        return cast("F", guarded)
+
+    return decorate
+
+
+def _call(spec: Verb, tenant_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    return Call(spec, tenant_id, new_request_id(), call_options.get(), (args, kwargs))
 
 
 def catalogue(*services: type) -> Iterator[tuple[Verb, Callable[..., Any]]]:

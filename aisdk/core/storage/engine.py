@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import asyncpg
 from sqlalchemy import event
@@ -15,15 +23,30 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from aisdk.errors import (
+    Busy,
     ConfigError,
-    Conflict,
+    Contention,
     DeadlineExceeded,
     EmbeddingMismatch,
     InternalError,
+    TenantUnknown,
     Unavailable,
 )
 
-__all__ = ["Database", "PoolOptions", "Server", "translated"]
+__all__ = [
+    "UNKNOWN_HINT",
+    "Around",
+    "Database",
+    "PoolOptions",
+    "Repeat",
+    "Server",
+    "Stored",
+    "repeated",
+    "translated",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 SET_TENANT: Final = "SELECT set_config('aisdk.tenant_id', $1, true)"
 REST_S: Final = 1.0  # how long a cancelled statement may take to end
@@ -37,6 +60,8 @@ LOST: Final = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # the server's farewell came between two statements
 )
+OF_TENANTS: Final = ("stores_tenant", "idempotency_tenant", "usage_tenant")
+UNKNOWN_HINT: Final = "Create it: await client.tenants.create(…)."
 REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
@@ -71,24 +96,56 @@ class Server(Protocol):
         """Makes it ready for use, once."""
         ...
 
-    async def revive(self) -> None:
-        """Starts it again after it could not be reached, where that is ours to do."""
+    async def revive(self) -> bool:
+        """Starts it again after it could not be reached; whether that is ours to do."""
         ...
 
 
+class Repeat(Protocol):
+    """Runs a piece of work, again where it failed in a way that may pass."""
+
+    async def __call__(self, work: Callable[[], Awaitable[T]], /) -> T:
+        """The result of the work, which is safe to repeat."""
+        ...
+
+
+async def once(work: Callable[[], Awaitable[T]], /) -> T:
+    """Runs the work and never again."""
+    return await work()
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What surrounds the use of connections.
+
+    Attributes:
+        repeat: Runs a piece of work, again where the connection was lost.
+        turn: Waits until a connection may be taken.
+    """
+
+    repeat: Repeat = once
+    turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+
+
+# The transaction that everything below a write joins, so that effect and answer end as one.
+_unit: Final[ContextVar[AsyncConnection | None]] = ContextVar("aisdk_unit", default=None)
+
+
 class Database:
-    """One pool of connections of the app role, shared by all tenants of a client.
+    """One pool of connections of one role, shared by all tenants of a client.
 
     Nothing is connected before it is needed.
 
     Args:
         server: Where the database is, and how it is made ready.
         options: The pool's sizes and times.
+        around: What surrounds the use of connections.
     """
 
-    def __init__(self, server: Server, options: PoolOptions) -> None:
+    def __init__(self, server: Server, options: PoolOptions, around: Around | None = None) -> None:
         self._server = server
         self._options = options
+        self._around = around or Around()
         self._ready: asyncio.Lock | None = asyncio.Lock()
         self._engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",
@@ -105,8 +162,13 @@ class Database:
         """A transaction that sees and writes one tenant's rows only.
 
         Yields:
-            A SQLAlchemy connection; committed at the end, rolled back on any error.
+            A SQLAlchemy connection; committed at the end, rolled back on any error. Within a
+            ``unit`` it is the unit's.
         """
+        joined = _unit.get()
+        if joined is not None:
+            yield joined
+            return
         async with self._connected() as connection, connection.begin():
             await connection.exec_driver_sql(SET_TENANT, (tenant_id,))
             yield connection
@@ -114,9 +176,40 @@ class Database:
     @asynccontextmanager
     async def bulk(self, tenant_id: str) -> AsyncIterator[Any]:
         """The same as ``transaction``, but yields the driver's connection, for bulk transfer."""
+        joined = _unit.get()
+        if joined is not None:
+            yield await _driver_of(joined)
+            return
         async with self.driver() as connection, connection.transaction():
             await connection.execute(SET_TENANT, tenant_id)
             yield connection
+
+    @asynccontextmanager
+    async def snapshot(self, tenant_id: str) -> AsyncIterator[Any]:
+        """The driver's connection in a transaction that sees one moment and writes nothing."""
+        async with (
+            self.driver() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            await connection.execute(SET_TENANT, tenant_id)
+            yield connection
+
+    @asynccontextmanager
+    async def unit(self, tenant_id: str) -> AsyncIterator[AsyncConnection]:
+        """A transaction that every other one of this tenant below it joins."""
+        async with self.transaction(tenant_id) as connection:
+            token = _unit.set(connection)
+            try:
+                yield connection
+            finally:
+                _unit.reset(token)
+
+    async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of a whole transaction, begun again where the connection was lost.
+
+        Within a ``unit`` it is a part of that, and not repeated by itself.
+        """
+        return await (work() if _unit.get() is not None else self._around.repeat(work))
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[Any]:
@@ -125,7 +218,7 @@ class Database:
         Nothing set on it survives: without a tenant it sees no rows.
         """
         async with self._connected() as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
+            driver = await _driver_of(connection)
             try:
                 yield driver
             except Exception as error:
@@ -141,7 +234,7 @@ class Database:
         begun or not, and the driver may take the next one for a savepoint in it.
         """
         with translated():
-            async with self._engine.connect() as connection:
+            async with self._around.turn(), self._engine.connect() as connection:
                 try:
                     yield connection
                 except asyncio.CancelledError:
@@ -150,10 +243,14 @@ class Database:
                     raise
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
-        """The rows of one statement on a connection of its own: the hot path."""
-        async with self.driver() as connection:
-            rows: list[Any] = await connection.fetch(query, *arguments)
-            return rows
+        """The rows of one statement that only reads, on a connection of its own: the hot path."""
+
+        async def fetch() -> list[Any]:
+            async with self.driver() as connection:
+                rows: list[Any] = await connection.fetch(query, *arguments)
+                return rows
+
+        return await self._around.repeat(fetch)
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -185,7 +282,8 @@ class Database:
         try:
             connection = await self._open()
         except (OSError, asyncpg.CannotConnectNowError):
-            await self._server.revive()
+            if not await self._server.revive():
+                raise
             connection = await self._open()
         try:
             await _register(connection)
@@ -204,13 +302,38 @@ class Database:
         )
 
 
+class Stored(Protocol):
+    """What reads and writes in a database."""
+
+    _database: Database
+
+
+S = TypeVar("S", bound=Stored)
+
+
+def repeated(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Marks a method that is one whole transaction and safe to begin again."""
+
+    @wraps(method)
+    async def whole(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._database.repeat(lambda: method(self, *args, **kwargs))
+
+    return whole
+
+
+async def _driver_of(connection: AsyncConnection) -> Any:
+    return (await connection.get_raw_connection()).driver_connection
+
+
 async def _await_end(connection: AsyncConnection) -> None:
     """Waits until the server has ended a cancelled statement.
 
     The driver has asked it to, and lets the next statement wait for the answer; closing at once
     would take the request back.
     """
-    driver: Any = (await connection.get_raw_connection()).driver_connection
+    driver = await _driver_of(connection)
     with suppress(asyncpg.PostgresError, *LOST, asyncio.CancelledError):
         await driver.execute("ROLLBACK", timeout=REST_S)
 
@@ -239,7 +362,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:
-        raise Unavailable(
+        raise Busy(
             "No database connection became free in time.",
             hint="Send less at once, or raise AISDK_POOL_SIZE.",
             dependency="postgres",
@@ -261,22 +384,39 @@ def _translation(error: BaseException) -> Exception:
         return EmbeddingMismatch(
             hint="Use the model the documents were added with, or add them again elsewhere."
         )
-    if isinstance(error, asyncpg.QueryCanceledError):
-        return DeadlineExceeded(
+    for kinds, made in TRANSLATIONS:
+        if isinstance(error, kinds):
+            return made(state)
+    if getattr(error, "constraint_name", None) in OF_TENANTS:
+        return TenantUnknown(hint=UNKNOWN_HINT)
+    return InternalError(f"The database refused a statement ({state or type(error).__name__}).")
+
+
+TRANSLATIONS: Final[tuple[tuple[Any, Callable[[Any], Exception]], ...]] = (
+    (
+        asyncpg.QueryCanceledError,
+        lambda _: DeadlineExceeded(
             "The database ended a statement that took too long.",
             hint="Ask for less at a time, or raise AISDK_STATEMENT_TIMEOUT_S.",
-        )
-    if isinstance(error, REFUSED):
-        return ConfigError(
+        ),
+    ),
+    (
+        REFUSED,
+        lambda state: ConfigError(
             f"The database refuses to let us in ({state}).",
             hint="Check role, password and database name in AISDK_DATABASE_URL.",
-        )
-    if isinstance(error, LOST):
-        return Unavailable(
+        ),
+    ),
+    (
+        LOST,
+        lambda _: Unavailable(
             "The database cannot be reached.",
             hint="Check that it runs and that AISDK_DATABASE_URL is right, then try again.",
             dependency="postgres",
-        )
-    if isinstance(error, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)):
-        return Conflict("Two transactions were in each other's way.", hint="Try again.")
-    return InternalError(f"The database refused a statement ({state or type(error).__name__}).")
+        ),
+    ),
+    (
+        (asyncpg.SerializationError, asyncpg.DeadlockDetectedError),
+        lambda _: Contention(hint="Try again."),
+    ),
+)

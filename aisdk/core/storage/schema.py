@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "REVISION",
     "check_app_role",
+    "check_platform_role",
     "check_revision",
     "check_server",
     "migrate",
@@ -24,7 +25,7 @@ __all__ = [
     "revision_of",
 ]
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 SERVER: Final = """
 SELECT current_setting('server_version_num')::int AS version,
@@ -35,7 +36,14 @@ SELECT r.rolname, r.rolsuper, r.rolbypassrls,
        EXISTS (
            SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
            WHERE n.nspname = 'aisdk' AND pg_has_role(r.oid, c.relowner, 'USAGE')
-       ) AS owns
+       ) AS owns,
+       EXISTS (
+           SELECT FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid
+           JOIN pg_namespace AS n ON n.oid = c.relnamespace
+           JOIN pg_roles AS g ON g.oid = ANY (p.polroles)
+           WHERE n.nspname = 'aisdk' AND p.polname = 'register'
+           AND pg_has_role(r.oid, g.oid, 'USAGE')
+       ) AS registers
 FROM pg_roles AS r WHERE r.rolname = current_user
 """
 MIGRATE_HINT: Final = "Run: python -m aisdk migrate (with AISDK_DATABASE_OWNER_URL set)."
@@ -74,8 +82,34 @@ async def check_app_role(connection: Any) -> None:
         connection: An open asyncpg connection of the app role.
 
     Raises:
-        ConfigError: The role is superuser, BYPASSRLS or owner of the tables.
+        ConfigError: The role is superuser, BYPASSRLS, owner of the tables or may register tenants.
     """
+    role = await _checked_role(connection, "AISDK_DATABASE_URL")
+    if role["registers"]:
+        raise ConfigError(
+            f"The role {role['rolname']} may register tenants: it sees all of them.",
+            hint="Set AISDK_DATABASE_URL to another role; python -m aisdk migrate gives it rights.",
+        )
+
+
+async def check_platform_role(connection: Any) -> None:
+    """Refuses a role that may not register tenants, or may do more than that.
+
+    Args:
+        connection: An open asyncpg connection of the platform role.
+
+    Raises:
+        ConfigError: With the reason and the command that mends it.
+    """
+    role = await _checked_role(connection, "AISDK_PLATFORM_DATABASE_URL")
+    if not role["registers"]:
+        raise ConfigError(
+            f"The role {role['rolname']} may not register tenants.",
+            hint="Run: python -m aisdk migrate (with AISDK_PLATFORM_DATABASE_URL set).",
+        )
+
+
+async def _checked_role(connection: Any, variable: str) -> Any:
     role = await connection.fetchrow(ROLE)
     name = role["rolname"]
     if role["rolsuper"]:
@@ -91,8 +125,9 @@ async def check_app_role(connection: Any) -> None:
     if role["owns"]:
         raise ConfigError(
             f"The role {name} owns aisdk's tables: it could switch isolation off.",
-            hint="Set AISDK_DATABASE_URL to another role; python -m aisdk migrate gives it rights.",
+            hint=f"Set {variable} to another role; python -m aisdk migrate gives it rights.",
         )
+    return role
 
 
 async def revision_of(connection: Any) -> str | None:
@@ -129,14 +164,15 @@ def check_revision(revision: str | None) -> None:
         )
 
 
-async def migrate(owner_url: str, app_role: str) -> None:
-    """Brings the schema up to date and gives the app role its rights.
+async def migrate(owner_url: str, app_role: str, platform_role: str | None = None) -> None:
+    """Brings the schema up to date and gives the roles their rights.
 
     Two callers at once are put in a row. Safe to run again.
 
     Args:
         owner_url: ``postgresql://…`` of the role that owns the schema.
         app_role: The role that serves tenants; it must exist.
+        platform_role: The role that registers tenants, if there is one; it must exist.
 
     Raises:
         ConfigError: The address, the server or a role is unfit, or the schema is newer.
@@ -154,9 +190,11 @@ async def migrate(owner_url: str, app_role: str) -> None:
             raw = await connection.get_raw_connection()
             driver: Any = raw.driver_connection
             await connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4711, 42)")
-            await _prepare(driver, app_role)
+            await _prepare(driver, app_role, platform_role)
             await connection.run_sync(_upgrade)
             await driver.execute(_grants(app_role))
+            if platform_role is not None:
+                await driver.execute(_platform_grants(platform_role))
     finally:
         await engine.dispose()
 
@@ -189,13 +227,16 @@ async def _connect(owner_url: str) -> Any:
         ) from None
 
 
-async def _prepare(driver: Any, app_role: str) -> None:
+async def _prepare(driver: Any, app_role: str, platform_role: str | None) -> None:
     """Makes schema and extension where the role may, and refuses what cannot be migrated."""
-    if not await driver.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", app_role):
-        raise ConfigError(
-            "The role of AISDK_DATABASE_URL does not exist or is not named there.",
-            hint="CREATE ROLE … LOGIN; then write postgresql://role:password@host/database.",
-        )
+    await _check_exists(driver, app_role, "AISDK_DATABASE_URL")
+    if platform_role is not None:
+        await _check_exists(driver, platform_role, "AISDK_PLATFORM_DATABASE_URL")
+        if platform_role == app_role:
+            raise ConfigError(
+                "AISDK_PLATFORM_DATABASE_URL names the role that serves tenants.",
+                hint="Use a role of its own: tenants' calls may not register tenants.",
+            )
     with suppress(asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError):
         async with driver.transaction():
             await driver.execute("CREATE EXTENSION IF NOT EXISTS vector")
@@ -212,6 +253,14 @@ async def _prepare(driver: Any, app_role: str) -> None:
         check_revision(revision)
 
 
+async def _check_exists(driver: Any, role: str, variable: str) -> None:
+    if not await driver.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+        raise ConfigError(
+            f"The role of {variable} does not exist or is not named there.",
+            hint="CREATE ROLE … LOGIN; then write postgresql://role:password@host/database.",
+        )
+
+
 def _upgrade(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
@@ -222,12 +271,31 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
+def _quoted(role: str) -> str:
+    return '"' + role.replace('"', '""') + '"'
+
+
 def _grants(app_role: str) -> str:
-    role = '"' + app_role.replace('"', '""') + '"'
+    """Rights of the role that serves tenants: their rows, and to read what is agreed on them."""
+    role = _quoted(app_role)
     return f"""
     GRANT USAGE ON SCHEMA aisdk TO {role};
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA aisdk TO {role};
-    REVOKE INSERT, UPDATE, DELETE ON aisdk.alembic_version FROM {role};
+    REVOKE INSERT, UPDATE, DELETE ON aisdk.alembic_version, aisdk.tiers, aisdk.tenants
+        FROM {role};
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA aisdk TO {role};
     GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA aisdk TO {role};
+    """
+
+
+def _platform_grants(platform_role: str) -> str:
+    """Rights of the role that registers tenants: all of the register, else one tenant at a time."""
+    role = _quoted(platform_role)
+    return f"""
+    {_grants(platform_role)}
+    GRANT INSERT, UPDATE, DELETE ON aisdk.tenants, aisdk.tiers TO {role};
+    DROP POLICY IF EXISTS register ON aisdk.tenants;
+    CREATE POLICY register ON aisdk.tenants TO {role} USING (true) WITH CHECK (true);
+    DROP POLICY IF EXISTS register ON aisdk.stores;
+    CREATE POLICY register ON aisdk.stores FOR SELECT TO {role} USING (true);
     """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
-from aisdk.core.storage.embedded import APP_ROLE, OWNER_ROLE, EmbeddedServer
+from aisdk.core.storage.embedded import APP_ROLE, OWNER_ROLE, PLATFORM_ROLE, EmbeddedServer
 from aisdk.core.storage.schema import (
     REVISION,
     check_app_role,
@@ -29,13 +30,20 @@ class External:
     """A PostgreSQL of your own: checked on first use, migrated by ``python -m aisdk migrate``.
 
     Args:
-        url: ``postgresql://…`` of the app role.
+        url: ``postgresql://…`` of the app role, or the platform's.
         connect_s: How long connecting may take.
+        check_role: Refuses a role that may do too much or too little.
     """
 
-    def __init__(self, url: str, connect_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        connect_s: float,
+        check_role: Callable[[Any], Awaitable[None]] = check_app_role,
+    ) -> None:
         self._url = url
         self._connect_s = connect_s
+        self._check_role = check_role
 
     def url(self) -> str:
         """The address that was given."""
@@ -51,13 +59,14 @@ class External:
             connection = await asyncpg.connect(self._url, timeout=self._connect_s)
         try:
             await check_server(connection)
-            await check_app_role(connection)
+            await self._check_role(connection)
             check_revision(await revision_of(connection))
         finally:
             await connection.close()
 
-    async def revive(self) -> None:
+    async def revive(self) -> bool:
         """Does nothing: the server is not ours."""
+        return False
 
 
 class Embedded:
@@ -65,14 +74,16 @@ class Embedded:
 
     Args:
         server: The server's processes and files.
+        role: Whom to connect as.
     """
 
-    def __init__(self, server: EmbeddedServer) -> None:
+    def __init__(self, server: EmbeddedServer, role: str = APP_ROLE) -> None:
         self._server = server
+        self._role = role
 
     def url(self) -> str:
-        """The address for the app role."""
-        return self._server.address(APP_ROLE, DATABASE)
+        """The address for the role."""
+        return self._server.address(self._role, DATABASE)
 
     async def prepare(self) -> None:
         """Starts the server and brings its schema up to date.
@@ -88,9 +99,10 @@ class Embedded:
         else:
             check_revision(revision)
 
-    async def revive(self) -> None:
+    async def revive(self) -> bool:
         """Starts the server again after it was killed."""
         await asyncio.to_thread(self._server.start)
+        return True
 
     async def _revision(self) -> str | None:
         try:
@@ -107,13 +119,13 @@ class Embedded:
         admin = await asyncpg.connect(self._server.address(ADMIN, ADMIN))
         try:
             await admin.execute("SELECT pg_advisory_lock(4711, 41)")
-            for role in (OWNER_ROLE, APP_ROLE):
+            for role in (OWNER_ROLE, APP_ROLE, PLATFORM_ROLE):
                 if not await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
                     await admin.execute(f"CREATE ROLE {role} LOGIN")
             if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
                 await admin.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER_ROLE}")
             await self._extend()
-            await migrate(self._server.address(OWNER_ROLE, DATABASE), APP_ROLE)
+            await migrate(self._server.address(OWNER_ROLE, DATABASE), APP_ROLE, PLATFORM_ROLE)
         finally:
             await admin.close()
 

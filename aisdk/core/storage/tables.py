@@ -1,7 +1,8 @@
 """The tables, as SQLAlchemy sees them; the migrations make them.
 
 Every primary key, foreign key and unique constraint begins with ``tenant_id``, and every table
-has row-level security, so the schema can be distributed by tenant without change.
+has row-level security, so the schema can be distributed by tenant without change. The one table
+without tenants is ``tiers``: a list of what can be bought, which tenants' calls only read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
+    Double,
+    ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -32,11 +35,15 @@ __all__ = [
     "chunk_vectors",
     "chunks",
     "documents",
+    "idempotency",
     "lexical_postings",
     "lexical_segments",
     "lexical_tombstones",
     "metadata",
     "stores",
+    "tenants",
+    "tiers",
+    "usage",
 ]
 
 SCHEMA: Final = "aisdk"
@@ -47,6 +54,30 @@ def _tenant() -> Column[str]:
     return Column("tenant_id", Text, primary_key=True)
 
 
+tiers: Final = Table(
+    "tiers",
+    metadata,
+    Column("tier", Text, primary_key=True),
+    Column("requests_per_minute", BigInteger),
+    Column("burst", BigInteger),
+    Column("concurrent_calls", BigInteger),
+    Column("tokens_per_minute", BigInteger),
+    Column("documents", BigInteger),
+    Column("size_bytes", BigInteger),
+    Column("weight", Double, nullable=False),
+)
+
+tenants: Final = Table(
+    "tenants",
+    metadata,
+    _tenant(),
+    Column("tier", Text, ForeignKey("aisdk.tiers.tier"), nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'active'")),
+    Column("settings", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
 stores: Final = Table(
     "stores",
     metadata,
@@ -56,6 +87,10 @@ stores: Final = Table(
     Column("embedding_dimension", Integer),
     Column("chunk_count", BigInteger, nullable=False, server_default=text("0")),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("document_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("size_bytes", BigInteger, nullable=False, server_default=text("0")),
+    Column("generation", BigInteger, nullable=False, server_default=text("0")),
+    ForeignKeyConstraint(["tenant_id"], ["aisdk.tenants.tenant_id"], name="stores_tenant"),
 )
 
 documents: Final = Table(
@@ -133,4 +168,31 @@ lexical_tombstones: Final = Table(
     metadata,
     _tenant(),
     Column("chunk_id", BigInteger, primary_key=True, autoincrement=False),
+)
+
+idempotency: Final = Table(
+    "idempotency",
+    metadata,
+    _tenant(),
+    Column("key", Text, primary_key=True),
+    Column("verb", Text, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("leased_until", DateTime(timezone=True), nullable=False),
+    Column("answer", LargeBinary),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    ForeignKeyConstraint(["tenant_id"], ["aisdk.tenants.tenant_id"], name="idempotency_tenant"),
+)
+
+usage: Final = Table(
+    "usage",
+    metadata,
+    _tenant(),
+    Column("hour", DateTime(timezone=True), primary_key=True),
+    Column("verb", Text, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("duration_ms", Double, nullable=False),
+    ForeignKeyConstraint(["tenant_id"], ["aisdk.tenants.tenant_id"], name="usage_tenant"),
 )

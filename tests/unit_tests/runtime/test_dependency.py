@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import pytest
 
+from aisdk.core.runtime.breaker import Breaker
 from aisdk.core.runtime.deadline import DeadlineStep
-from aisdk.core.runtime.dependency import ATTEMPTS, LONGEST_WAIT_S, TryAgain, attempt
+from aisdk.core.runtime.dependency import LONGEST_WAIT_S, Dependency, RetryBudget, TryAgain
 from aisdk.core.runtime.guard import Call, Verb
-from aisdk.errors import BadReply, ConfigError, DeadlineExceeded, Unavailable
+from aisdk.core.runtime.options import CallOptions
+from aisdk.errors import (
+    BadReply,
+    Busy,
+    CircuitOpen,
+    ConfigError,
+    Contention,
+    DeadlineExceeded,
+    NotFound,
+    Unavailable,
+)
+
+ATTEMPTS: Final = 4
 
 
 class Flaky:
@@ -35,7 +49,7 @@ def again(after_s: float = 0) -> TryAgain:
 
 async def reach(call: Callable[[], Awaitable[str]], *, timeout_s: float = 5) -> str:
     """One use of the dependency."""
-    return await attempt(call, dependency="test service", timeout_s=timeout_s)
+    return await Dependency("test service").call(call, timeout_s=timeout_s)
 
 
 async def within(deadline_s: float, call: Callable[[], Awaitable[str]]) -> str:
@@ -76,7 +90,7 @@ async def test_attempt_lost_connection_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [BadReply(), ConfigError(), DeadlineExceeded(), Unavailable(), ZeroDivisionError()]
+    "error", [BadReply(), ConfigError(), DeadlineExceeded(), Busy(), ZeroDivisionError()]
 )
 async def test_attempt_lasting_error_passes_untouched_at_once(error: Exception) -> None:
     """What will not pass is not tried again and stays the error that it is."""
@@ -147,3 +161,144 @@ async def test_attempt_cancelled_passes_cancellation_without_another_attempt() -
     with pytest.raises(asyncio.CancelledError):
         await task
     assert call.attempts == 1
+
+
+@pytest.mark.parametrize("error", [Unavailable(), Contention()])
+async def test_attempt_lost_transaction_is_tried_again_and_passes_in_the_end(
+    error: Exception,
+) -> None:
+    """Our own errors that may pass are worth further attempts; the last one stays what it is."""
+    call = Flaky(error, error)
+    assert await reach(call) == "done"
+    assert call.attempts == 3
+    hopeless = Flaky(*[error] * 9)
+    with pytest.raises(type(error)) as caught:
+        await reach(hopeless)
+    assert caught.value is error
+    assert hopeless.attempts == ATTEMPTS
+
+
+async def as_verb(
+    work: Callable[[], Awaitable[Any]], *, bulk: bool = False, retries: int = 3
+) -> Any:
+    """Runs work as the body of a verb with these options."""
+    step = DeadlineStep(call_s=20, bulk_s=20)
+    options = CallOptions(retries=retries)
+    verb = Call(Verb("test.reach", reads=True, bulk=bulk), "acme", "request", options)
+
+    async def proceed(_: Call) -> Any:
+        return await work()
+
+    return await step(verb, proceed)
+
+
+@pytest.mark.parametrize("retries", range(4))
+async def test_call_retries_as_often_as_it_was_told(retries: int) -> None:
+    """``with_options(retries=…)`` reaches the dependency."""
+    call = Flaky(*[again()] * 9)
+    with pytest.raises(Unavailable):
+        await as_verb(lambda: reach(call), retries=retries)
+    assert call.attempts == retries + 1
+
+
+async def test_call_shares_its_retries_between_its_uses_of_a_dependency() -> None:
+    """Three in all, however often it asks; another dependency has its own three."""
+    service, other = Dependency("one"), Dependency("two")
+    first, second, third = Flaky(*[again()] * 2), Flaky(*[again()] * 9), Flaky(*[again()] * 3)
+
+    async def work() -> None:
+        await service.call(first)
+        with pytest.raises(Unavailable):
+            await service.call(second)
+        await other.call(third)
+
+    await as_verb(work)
+    assert (first.attempts, second.attempts, third.attempts) == (3, 2, 4)
+
+
+async def test_bulk_call_retries_each_piece_of_its_work() -> None:
+    """Hours of work see more than three failures."""
+    service = Dependency("one")
+    pieces = [Flaky(*[again()] * 2) for _ in range(3)]
+
+    async def work() -> None:
+        for piece in pieces:
+            await service.call(piece)
+
+    await as_verb(work, bulk=True)
+    assert [piece.attempts for piece in pieces] == [3] * 3
+
+
+async def test_retries_add_no_more_than_a_tenth_to_a_tenants_traffic() -> None:
+    """After the reserve is spent, ten calls earn one retry; another tenant has its own."""
+    budget = RetryBudget(share=0.1, reserve=5)
+    spent = 0
+    for _ in range(1000):
+        budget.earn("acme")
+        spent += budget.spend("acme")
+    assert 100 <= spent <= 105
+    assert budget.spend("other")
+
+
+async def test_retry_budget_remembers_so_many_tenants() -> None:
+    """The one not seen for longest is forgotten, and so begins with its reserve again."""
+    budget = RetryBudget(reserve=1, tenants=2)
+    budget.earn("a")
+    assert budget.spend("a")
+    assert not budget.spend("a")
+    budget.earn("b")
+    budget.earn("c")
+    assert budget.spend("a")
+
+
+def failing(breaker: Breaker) -> Dependency:
+    """A dependency without retries."""
+    return Dependency("test service", breaker=breaker, retries=0)
+
+
+async def test_failures_open_the_circuit_and_answers_do_not() -> None:
+    """Lost connections count, refusals of what was asked do not; open, nothing is asked."""
+    breaker = Breaker("test service", minimum=4)
+    service = failing(breaker)
+    for _ in range(20):
+        with pytest.raises(NotFound):
+            await service.call(Flaky(NotFound()))
+    assert breaker.state == "closed"
+    for _ in range(20):
+        with pytest.raises(Unavailable):
+            await service.call(Flaky(ConnectionResetError()))
+    assert breaker.state == "open"
+    call = Flaky()
+    with pytest.raises(CircuitOpen) as caught:
+        await service.call(call)
+    assert call.attempts == 0
+    assert 0 < caught.value.retry_after_s <= 5
+    assert caught.value.dependency == "test service"
+
+
+async def test_deadline_counts_as_failure_and_cancellation_does_not() -> None:
+    """Who leaves says nothing about the service; our own deadline does."""
+    breaker = Breaker("test service", minimum=4)
+    service = failing(breaker)
+
+    async def hang() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    for _ in range(20):
+        task = asyncio.create_task(service.call(hang))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    assert breaker.state == "closed"
+    for _ in range(4):
+        with pytest.raises(DeadlineExceeded):
+            await within_of(0.01, service, hang)
+    assert breaker.state == "open"
+
+
+async def within_of(deadline_s: float, service: Dependency, call: Callable[[], Any]) -> Any:
+    """One use of a dependency by a verb with this deadline."""
+    step = DeadlineStep(call_s=deadline_s, bulk_s=deadline_s)
+    verb = Call(Verb("test.reach", reads=True), "acme", "request")
+    return await step(verb, lambda _: service.call(call))

@@ -1,0 +1,117 @@
+"""The cache domain: values of your own, kept for a while under your own keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgpack
+
+from aisdk.core.cache.types import CacheInfo
+from aisdk.core.results.page import Rows
+from aisdk.core.runtime.cached import LARGEST_BYTES, Cache
+from aisdk.core.runtime.guard import Guard
+from aisdk.core.runtime.verb import verb
+from aisdk.errors import InvalidInput
+
+__all__ = ["CacheService"]
+
+LONGEST_KEY: Final = 512
+LONGEST_S: Final = 30 * 24 * 3600
+NAMESPACE: Final = "cache"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheService:
+    """Cached values of any tenant; every verb takes ``tenant_id`` first.
+
+    A cache may forget at any time: while it is down, slow or full, ``get`` finds nothing and
+    ``set`` keeps nothing, and neither fails.
+
+    Attributes:
+        guard: The steps around every verb.
+        cache: Where values are kept.
+    """
+
+    guard: Guard
+    cache: Cache
+
+    @verb("cache.get", reads=True)
+    async def get(self, tenant_id: str, key: str, *, default: Any = None) -> Any:
+        """The value under a key.
+
+        Args:
+            tenant_id: The tenant.
+            key: 1 to 512 printable characters.
+            default: What to return where there is none.
+
+        Raises:
+            InvalidInput: The key is not acceptable.
+        """
+        packed = await self.cache.get(tenant_id, NAMESPACE, _checked_key(key))
+        return default if packed is None else msgpack.unpackb(packed, timestamp=3)
+
+    @verb("cache.set", reads=False, stored=False)
+    async def set(self, tenant_id: str, key: str, value: Any, *, ttl_s: float) -> bool:
+        """Keeps a value for a while.
+
+        Args:
+            tenant_id: The tenant.
+            key: 1 to 512 printable characters.
+            value: None, a truth value, a number below 2**64, text, bytes, a datetime with a time
+                zone, or lists and dicts of these; at most 1 MiB.
+            ttl_s: For how long, in seconds, above 0, at most 30 days.
+
+        Returns:
+            Whether it is kept.
+
+        Raises:
+            InvalidInput: The key, the value or the time is not acceptable.
+        """
+        key = _checked_key(key)
+        _check_ttl(ttl_s)
+        return await self.cache.put(tenant_id, NAMESPACE, key, _packed(value), ttl_s)
+
+    @verb("cache.delete", reads=False, stored=False)
+    async def delete(self, tenant_id: str, key: str) -> bool:
+        """Removes the value under a key; whether there was one.
+
+        Raises:
+            InvalidInput: The key is not acceptable.
+        """
+        return await self.cache.delete(tenant_id, NAMESPACE, _checked_key(key))
+
+    @verb("cache.stats", reads=True)
+    async def stats(self, tenant_id: str) -> Rows[CacheInfo]:
+        """How often the tenant's values were found in the cache by this client, by namespace."""
+        return Rows(CacheInfo, self.cache.stats(tenant_id))
+
+
+def _checked_key(key: Any) -> str:
+    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or not key.isprintable():
+        raise InvalidInput(f"key must be text of 1 to {LONGEST_KEY} printable characters.")
+    return key
+
+
+def _check_ttl(ttl_s: Any) -> None:
+    number = isinstance(ttl_s, int | float) and not isinstance(ttl_s, bool)
+    if not number or not 0 < ttl_s <= LONGEST_S:
+        raise InvalidInput(
+            "ttl_s must be a number of seconds above 0, at most 30 days.",
+            hint="Every value is kept for a while only: set(key, value, ttl_s=3600).",
+        )
+
+
+def _packed(value: Any) -> bytes:
+    try:
+        packed: bytes = msgpack.packb(value, datetime=True, strict_types=True)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raise InvalidInput(
+            "The value is of a kind that cannot be cached.",
+            hint="Use None, numbers, text, bytes, datetimes with a time zone, lists and dicts.",
+        ) from None
+    if len(packed) > LARGEST_BYTES:
+        raise InvalidInput(
+            f"The value has {len(packed):,} bytes.", hint=f"At most {LARGEST_BYTES:,} are cached."
+        )
+    return packed

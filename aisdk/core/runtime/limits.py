@@ -1,0 +1,231 @@
+"""May this tenant call now? Rates of requests and tokens, and calls at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final, Protocol
+
+import structlog
+
+from aisdk.core.runtime.admission import Admission, QueueFull
+from aisdk.core.runtime.deadline import current_scope, remaining_s
+from aisdk.core.runtime.dependency import Dependency
+from aisdk.core.runtime.guard import Call, Limits, Proceed
+from aisdk.core.runtime.rates import Charge, Rate, Verdict
+from aisdk.core.runtime.tenancy import current_standing
+from aisdk.errors import Busy, DependencyError, RateLimited
+
+__all__ = [
+    "LimitStep",
+    "Limiter",
+    "Rates",
+    "Turns",
+    "charges_of",
+    "requests_charge",
+    "tokens_charge",
+    "tokens_of",
+]
+
+CHARACTERS_A_TOKEN: Final = 4
+SLOW_S: Final = 0.25
+NO_CAP: Final = 1_000_000
+
+
+class Rates(Protocol):
+    """Where it is kept how much each tenant has used of late."""
+
+    async def take(self, tenant_id: str, charges: Sequence[Charge]) -> Verdict:
+        """Takes all charges, or none."""
+        ...
+
+
+class Limiter:
+    """Charges tenants for what they ask.
+
+    Where the shared store of rates cannot be reached, each client limits by itself.
+
+    Args:
+        rates: Where the use is kept.
+        fallback: Where it is kept while ``rates`` cannot be reached.
+        service: Leaves a failing store alone for a while.
+        log: Where failures are told.
+        record: Told the tenant, the verb and the tokens it asks models for.
+    """
+
+    def __init__(
+        self,
+        rates: Rates,
+        fallback: Rates,
+        service: Dependency,
+        log: structlog.stdlib.BoundLogger,
+        record: Callable[[str, str, int], None],
+    ) -> None:
+        self._record = record
+        self._rates = rates
+        self._fallback = fallback
+        self._service = service
+        self._log = log
+
+    async def take(self, tenant_id: str, charges: Sequence[Charge]) -> Verdict:
+        """Takes all charges, or none."""
+        try:
+            return await self._service.call(
+                lambda: self._rates.take(tenant_id, charges), timeout_s=SLOW_S
+            )
+        except DependencyError as error:
+            self._log.warning("limits.unavailable", error=error.code)
+            return await self._fallback.take(tenant_id, charges)
+
+    async def charge(self, call: Call, limits: Limits) -> None:
+        """Takes what a call costs its tenant.
+
+        Raises:
+            RateLimited: It has used up what it may use.
+        """
+        tokens = _tokens_of_call(call)
+        charges = charges_of(call, limits, tokens)
+        if charges:
+            verdict = await self.take(call.tenant_id, charges)
+            if not verdict.allowed:
+                raise refusal(verdict)
+        if tokens:
+            self._record(call.tenant_id, call.verb.name, tokens)
+
+    async def spend(self, tenant_id: str, tokens: int) -> None:
+        """Waits until the tenant may ask a model for so many tokens.
+
+        Raises:
+            RateLimited: That would take longer than the call has.
+        """
+        standing, scope = current_standing(), current_scope()
+        if scope is not None:
+            self._record(tenant_id, scope.verb, tokens)
+        rate = None if standing is None else standing.limits.tokens_per_minute
+        while rate is not None and tokens > 0:
+            piece = min(tokens, rate)
+            verdict = await self.take(tenant_id, [tokens_charge(rate, piece)])
+            if verdict.allowed:
+                tokens -= piece
+                continue
+            left_s = remaining_s()
+            if left_s is not None and verdict.retry_after_s > left_s:
+                raise refusal(verdict)
+            await asyncio.sleep(verdict.retry_after_s)
+
+
+class LimitStep:
+    """Refuses calls beyond the tenant's rates and lets only so many of them run at a time.
+
+    Args:
+        limiter: Charges for requests and tokens.
+    """
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._running = Admission(slots=NO_CAP)
+
+    async def __call__(self, call: Call, proceed: Proceed) -> Any:
+        """Goes on when it is the tenant's turn."""
+        limits = call.standing.limits if call.standing else Limits()
+        if call.verb.charged:
+            await self._limiter.charge(call, limits)
+        if limits.concurrent_calls is None:
+            return await proceed(call)
+        try:
+            async with self._running.enter(call.tenant_id, limits.weight, limits.concurrent_calls):
+                return await proceed(call)
+        except QueueFull:
+            raise Busy(
+                "Too many calls of this tenant are waiting.",
+                hint="Send less at once, or ask for a larger tier.",
+            ) from None
+
+
+class Turns:
+    """Whose turn it is for a database connection: by the weight of tenants, not first come.
+
+    Args:
+        slots: Connections there are.
+        wait_s: How long to wait for one.
+    """
+
+    def __init__(self, slots: int, wait_s: float) -> None:
+        self._slots = slots
+        self._wait_s = wait_s
+        self._admission = Admission(slots=slots)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Runs the block when it is the turn of the current call's tenant.
+
+        Raises:
+            Busy: It did not come in time.
+        """
+        scope, standing = current_scope(), current_standing()
+        tenant_id = "" if scope is None else scope.tenant_id
+        weight = Limits().weight if standing is None else standing.limits.weight
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._wait_s):
+                    await stack.enter_async_context(
+                        self._admission.enter(tenant_id, weight, self._slots)
+                    )
+            except (TimeoutError, QueueFull):
+                raise Busy(
+                    "No database connection became free in time.",
+                    hint="Send less at once, or raise AISDK_POOL_SIZE.",
+                    dependency="postgres",
+                ) from None
+            yield
+
+
+def charges_of(call: Call, limits: Limits, tokens: int) -> list[Charge]:
+    """What a call costs its tenant, where there are limits."""
+    charges = []
+    if limits.requests_per_minute is not None:
+        charges.append(requests_charge(limits, reads=call.verb.reads, cost=1))
+    if limits.tokens_per_minute is not None and tokens:
+        charges.append(tokens_charge(limits.tokens_per_minute, tokens))
+    return charges
+
+
+def _tokens_of_call(call: Call) -> int:
+    positional, named = call.arguments
+    return 0 if call.verb.cost is None else call.verb.cost(*positional, **named)
+
+
+def requests_charge(limits: Limits, *, reads: bool, cost: int) -> Charge:
+    """The charge for calls that read, or that write."""
+    rate = limits.requests_per_minute or 0
+    return Charge("read" if reads else "write", Rate(rate, limits.burst or rate), cost)
+
+
+def tokens_charge(rate: int, tokens: int) -> Charge:
+    """The charge for tokens that a model is asked for."""
+    return Charge("tokens", Rate(rate, rate), tokens)
+
+
+def refusal(verdict: Verdict) -> RateLimited:
+    """The error for a verdict that does not allow the call."""
+    what = "tokens" if verdict.charge == "tokens" else f"{verdict.charge} requests"
+    hint = f"Try again in {verdict.retry_after_s:.1f} s, or ask for a larger tier."
+    if math.isinf(verdict.retry_after_s):
+        hint = "This call alone is more than that: ask for less at a time, or for a larger tier."
+    return RateLimited(
+        f"The tenant has used {verdict.used:,} of {verdict.limit:,} {what}.",
+        hint=hint,
+        limit=verdict.limit,
+        used=verdict.used,
+        wait_s=(verdict.retry_after_s, verdict.reset_s),
+    )
+
+
+def tokens_of(text: Any) -> int:
+    """About how many tokens a text has: one for every four characters, at least one.
+
+    Source: the rule of thumb of model providers for English text; their bills may differ.
+    """
+    return 1 + len(text) // CHARACTERS_A_TOKEN if isinstance(text, str) else 0

@@ -1,0 +1,69 @@
+"""How one call is made: its deadline, its retries, its idempotency key."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aisdk.errors import InvalidInput
+
+__all__ = ["MOST_RETRIES", "CallOptions", "call_options", "checked_options", "is_whole"]
+
+MOST_RETRIES: Final = 3
+LONGEST_KEY: Final = 255
+LONGEST_S: Final = 7 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What `Session.with_options` sets for all calls of the session it returns.
+
+    Attributes:
+        deadline_s: Budget of a call in seconds, above 0; by default ``AISDK_DEADLINE_S``, or
+            ``AISDK_BULK_DEADLINE_S`` for a call that works through a corpus.
+        retries: How often a call may ask one dependency again, 0 to 3.
+        idempotency_key: Names a request, 1 to 255 printable characters: a write with the key of
+            an earlier one is not done again and gets its answer. Kept for 24 hours.
+    """
+
+    deadline_s: float | None = None
+    retries: int = MOST_RETRIES
+    idempotency_key: str | None = None
+
+
+call_options: Final[ContextVar[CallOptions]] = ContextVar(
+    "aisdk_options", default=CallOptions()  # noqa: B039  # frozen
+)
+
+
+def checked_options(options: CallOptions) -> CallOptions:
+    """The same options, if they are acceptable.
+
+    Raises:
+        InvalidInput: One is out of its range.
+    """
+    deadline_s, retries, key = options.deadline_s, options.retries, options.idempotency_key
+    if deadline_s is not None and not (_is_number(deadline_s) and 0 < deadline_s <= LONGEST_S):
+        raise InvalidInput("deadline_s must be a number of seconds above 0, at most a week.")
+    if not is_whole(retries, 0, MOST_RETRIES):
+        raise InvalidInput(f"retries must be a whole number from 0 to {MOST_RETRIES}.")
+    if key is not None and not _is_key(key):
+        raise InvalidInput(
+            f"idempotency_key must be text of 1 to {LONGEST_KEY} printable characters.",
+            hint="A UUID that you keep with the request does well.",
+        )
+    return options
+
+
+def is_whole(value: Any, least: int, most: int) -> bool:
+    """Whether a value is a whole number of the range; ``True`` is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, str) and 0 < len(key) <= LONGEST_KEY and key.isprintable()

@@ -1,0 +1,279 @@
+"""Writes that are not done twice: the same key and the same request get the first one's answer."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import date
+from hashlib import blake2b
+from pathlib import PurePath
+from typing import Any, Final, Protocol
+
+import msgpack
+
+from aisdk.core.results.page import Rows
+from aisdk.core.runtime.guard import Call, Proceed
+from aisdk.errors import AisdkError, IdempotencyConflict, InProgress, InvalidInput
+
+__all__ = ["Kept", "Keys", "ReplayStep", "fingerprint"]
+
+LEASE_S: Final = 60.0
+RELEASE_S: Final = 1.0
+SHORT_S: Final = 0.2  # how long a write of one transaction takes, more or less
+
+
+class Kept(Protocol):
+    """What is remembered of a key."""
+
+    @property
+    def verb(self) -> str:
+        """What was called."""
+        ...
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Of what it was given."""
+        ...
+
+    @property
+    def holder(self) -> str:
+        """The request that did or does it."""
+        ...
+
+    @property
+    def answer(self) -> bytes | None:
+        """What came of it; ``None`` while it runs."""
+        ...
+
+    @property
+    def leased_s(self) -> float:
+        """For how long the holder still has the key to itself, in seconds."""
+        ...
+
+
+class Keys(Protocol):
+    """Where keys and answers are kept, in the database of what they are about."""
+
+    def unit(self, tenant_id: str) -> AbstractAsyncContextManager[Any]:
+        """A transaction for a write and its answer."""
+        ...
+
+    async def lock(self, tenant_id: str, key: str) -> bool:
+        """Takes the key for the rest of the unit; whether it was free."""
+        ...
+
+    async def find(self, tenant_id: str, key: str) -> Kept | None:
+        """What is remembered of the key."""
+        ...
+
+    async def keep(self, tenant_id: str, key: str, kept: Any) -> None:
+        """Remembers a key."""
+        ...
+
+    async def renew(self, tenant_id: str, key: str, holder: str, lease_s: float) -> None:
+        """Gives the holder the key for so many seconds from now."""
+        ...
+
+    async def release(self, tenant_id: str, key: str, holder: str) -> None:
+        """Gives the key back that was not answered."""
+        ...
+
+
+class Repeat(Protocol):
+    """Runs a whole transaction, and again where its connection was lost."""
+
+    async def __call__(self, work: Callable[[], Awaitable[Any]], /) -> Any:
+        """The result of the work."""
+        ...
+
+
+class ReplayStep:
+    """Does each write once.
+
+    A write of one transaction stores its answer in the same transaction, under its caller's key or
+    one of its own, so that a repetition after a lost COMMIT finds it. A write of many transactions
+    holds its key by a lease that it renews; what it did before it was killed is found unchanged by
+    whoever does it again.
+
+    Args:
+        keys: Where keys and answers are kept.
+        repeat: Runs whole transactions, and again where a connection was lost.
+        kept: Makes what is kept of a key from its fields.
+    """
+
+    def __init__(self, keys: Keys, repeat: Repeat, kept: Callable[..., Any]) -> None:
+        self._keys = keys
+        self._repeat = repeat
+        self._kept = kept
+
+    async def __call__(self, call: Call, proceed: Proceed) -> Any:
+        """The answer of the first call with this key."""
+        if call.verb.reads or not call.verb.stored:
+            return await proceed(call)
+        key = call.options.idempotency_key
+        if call.verb.bulk:
+            return await (proceed(call) if key is None else self._leased(call, proceed))
+        return await self._whole(call, proceed)
+
+    async def _whole(self, call: Call, proceed: Proceed) -> Any:
+        """One transaction of the write and its answer."""
+        name, mark = _name(call), _mark(call)
+        tries = 0
+
+        async def once() -> Any:
+            nonlocal tries
+            tries += 1
+            async with self._keys.unit(call.tenant_id):
+                if call.options.idempotency_key is not None or tries > 1:
+                    kept = await self._taken(call, name, mark, SHORT_S)
+                    if kept is not None:
+                        return _answer(call, kept)
+                result = await proceed(call)
+                await self._keep(call, name, mark, _packed(result))
+            return result
+
+        return await self._repeat(once)
+
+    async def _leased(self, call: Call, proceed: Proceed) -> Any:
+        """A write of many transactions, its key held from the first to the answer."""
+        name, mark = _name(call), _mark(call)
+
+        async def claim() -> Any:
+            async with self._keys.unit(call.tenant_id):
+                kept = await self._taken(call, name, mark, SHORT_S)
+                if kept is None:
+                    await self._keep(call, name, mark, None)
+                return kept
+
+        kept = await self._repeat(claim)
+        if kept is not None:
+            return _answer(call, kept)
+        async with self._held(call, name):
+            result = await proceed(call)
+
+            async def answer() -> None:
+                async with self._keys.unit(call.tenant_id):
+                    await self._keep(call, name, mark, _packed(result))
+
+            await self._repeat(answer)
+        return result
+
+    async def _taken(self, call: Call, name: str, mark: bytes, wait_s: float) -> Any:
+        """What is kept under the key, which is ours now; ``None`` where the work is to be done."""
+        if not await self._keys.lock(call.tenant_id, name):
+            raise _running(wait_s)
+        kept = await self._keys.find(call.tenant_id, name)
+        if kept is None:
+            return None
+        if kept.verb != call.verb.name or kept.fingerprint != mark:
+            raise IdempotencyConflict(hint="Use a new key for a new request.")
+        if kept.answer is not None:
+            return kept
+        if kept.leased_s > 0 and kept.holder != call.request_id:
+            raise _running(min(kept.leased_s, LEASE_S / 3))
+        return None
+
+    async def _keep(self, call: Call, name: str, mark: bytes, answer: bytes | None) -> None:
+        kept = self._kept(call.verb.name, mark, call.request_id, answer, LEASE_S)
+        await self._keys.keep(call.tenant_id, name, kept)
+
+    @asynccontextmanager
+    async def _held(self, call: Call, name: str) -> AsyncIterator[None]:
+        """Renews the lease meanwhile, and gives it back where no answer comes."""
+        renewing = asyncio.create_task(self._renew(call, name))
+        try:
+            yield
+        except BaseException:
+            with suppress(AisdkError, TimeoutError, asyncio.CancelledError):
+                async with asyncio.timeout(RELEASE_S):
+                    await self._keys.release(call.tenant_id, name, call.request_id)
+            raise
+        finally:
+            renewing.cancel()
+            await asyncio.wait([renewing])
+
+    async def _renew(self, call: Call, name: str) -> None:
+        while True:
+            await asyncio.sleep(LEASE_S / 3)
+            with suppress(AisdkError):  # the next time will do; if none does, the lease ends
+                await self._keys.renew(call.tenant_id, name, call.request_id, LEASE_S)
+
+
+def fingerprint(*values: Any) -> bytes:
+    """A digest of what a call was given: the same for the same values.
+
+    Raises:
+        InvalidInput: A value can be read only once, or is of a kind that has no fixed content.
+    """
+    hashed = blake2b(digest_size=32)
+    for value in values:
+        for piece in _pieces(value):
+            hashed.update(len(piece).to_bytes(8, "big") + piece)
+    return hashed.digest()
+
+
+def _pieces(value: Any) -> Iterator[bytes]:
+    if value is None or isinstance(value, bool | int | float | str | bytes | PurePath | date):
+        yield f"{type(value).__name__} {value!r}".encode("utf-8", "surrogatepass")
+    elif isinstance(value, Mapping):
+        yield b"{%d" % len(value)
+        for key in sorted(value, key=str):
+            yield from _pieces(key)
+            yield from _pieces(value[key])
+    elif isinstance(value, list | tuple):
+        yield b"[%d" % len(value)
+        for each in value:
+            yield from _pieces(each)
+    else:
+        yield from _pieces(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """The content of a value as lists, dicts and single values."""
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    if dataclasses.is_dataclass(value):
+        return [getattr(value, field.name) for field in dataclasses.fields(value)]
+    if hasattr(value, "columns") and hasattr(value, "reset_index"):
+        return value.reset_index().to_dict("list")
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise InvalidInput(
+        "A request with an idempotency key was given something without fixed content.",
+        hint="Pass a list instead of an iterator.",
+    )
+
+
+def _mark(call: Call) -> bytes:
+    if call.options.idempotency_key is None:
+        return b""
+    positional, named = call.arguments
+    return fingerprint(positional, named)
+
+
+def _name(call: Call) -> str:
+    key = call.options.idempotency_key
+    return f"request:{call.request_id}" if key is None else f"key:{key}"
+
+
+def _running(wait_s: float) -> InProgress:
+    return InProgress(hint=f"Ask again in {wait_s:.1f} s.", retry_after_s=wait_s)
+
+
+def _packed(result: Any) -> bytes:
+    if isinstance(result, Rows):
+        result = ["rows", [list(record) for record in result.records]]
+    else:
+        result = ["value", result]
+    packed: bytes = msgpack.packb(result)
+    return packed
+
+
+def _answer(call: Call, kept: Kept) -> Any:
+    kind, value = msgpack.unpackb(kept.answer)
+    if kind == "value":
+        return value
+    assert call.verb.rows is not None  # noqa: S101  # a verb that returns rows says of what
+    return Rows(call.verb.rows, [tuple(record) for record in value])

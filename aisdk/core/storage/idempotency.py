@@ -1,0 +1,101 @@
+"""Answers of writes under the keys that their callers gave them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aisdk.core.storage.engine import Database, repeated
+
+__all__ = ["IdempotencyKeys", "Kept"]
+
+# Held until the transaction ends, however it ends: nothing is left behind by a killed process.
+LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended($1 || ':' || $2, 4711))"
+FIND: Final = """
+SELECT verb, fingerprint, holder, answer,
+       greatest(0, extract(epoch FROM leased_until - now()))::float8 AS leased_s
+FROM aisdk.idempotency
+WHERE tenant_id = $1 AND key = $2 AND created_at > now() - interval '24 hours'
+"""
+KEEP: Final = """
+INSERT INTO aisdk.idempotency (tenant_id, key, verb, fingerprint, holder, leased_until, answer)
+VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7)
+ON CONFLICT (tenant_id, key) DO UPDATE
+SET verb = excluded.verb, fingerprint = excluded.fingerprint, holder = excluded.holder,
+    leased_until = excluded.leased_until, answer = excluded.answer, created_at = now()
+"""
+RENEW: Final = """
+UPDATE aisdk.idempotency SET leased_until = now() + make_interval(secs => $4)
+WHERE tenant_id = $1 AND key = $2 AND holder = $3 AND answer IS NULL
+"""
+RELEASE: Final = """
+DELETE FROM aisdk.idempotency
+WHERE tenant_id = $1 AND key = $2 AND holder = $3 AND answer IS NULL
+"""
+EXPIRE: Final = """
+DELETE FROM aisdk.idempotency WHERE tenant_id = $1 AND key IN (
+    SELECT key FROM aisdk.idempotency
+    WHERE tenant_id = $1 AND created_at < now() - interval '24 hours' LIMIT 100
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is remembered of a key.
+
+    Attributes:
+        verb: What was called.
+        fingerprint: Of what it was given.
+        holder: The request that did or does it.
+        answer: What came of it; ``None`` while it runs.
+        leased_s: For how long the holder still has the key to itself, in seconds.
+    """
+
+    verb: str
+    fingerprint: bytes
+    holder: str
+    answer: bytes | None
+    leased_s: float
+
+
+class IdempotencyKeys:
+    """Reads and writes a tenant's idempotency keys."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def unit(self, tenant_id: str) -> AbstractAsyncContextManager[Any]:
+        """A transaction for a write and its answer."""
+        return self._database.unit(tenant_id)
+
+    async def lock(self, tenant_id: str, key: str) -> bool:
+        """Takes the key for the rest of the unit; whether it was free."""
+        async with self._database.bulk(tenant_id) as connection:
+            return bool(await connection.fetchval(LOCK, tenant_id, key))
+
+    async def find(self, tenant_id: str, key: str) -> Kept | None:
+        """What is remembered of the key, if it is younger than 24 hours."""
+        async with self._database.bulk(tenant_id) as connection:
+            row = await connection.fetchrow(FIND, tenant_id, key)
+        return None if row is None else Kept(*row)
+
+    async def keep(self, tenant_id: str, key: str, kept: Kept) -> None:
+        """Remembers a key, and forgets some that are older than 24 hours."""
+        values = (kept.verb, kept.fingerprint, kept.holder, kept.leased_s, kept.answer)
+        async with self._database.bulk(tenant_id) as connection:
+            await connection.execute(EXPIRE, tenant_id)
+            await connection.execute(KEEP, tenant_id, key, *values)
+
+    @repeated
+    async def renew(self, tenant_id: str, key: str, holder: str, lease_s: float) -> None:
+        """Gives the holder the key for so many seconds from now."""
+        async with self._database.bulk(tenant_id) as connection:
+            await connection.execute(RENEW, tenant_id, key, holder, lease_s)
+
+    @repeated
+    async def release(self, tenant_id: str, key: str, holder: str) -> None:
+        """Gives the key back that was not answered."""
+        async with self._database.bulk(tenant_id) as connection:
+            await connection.execute(RELEASE, tenant_id, key, holder)

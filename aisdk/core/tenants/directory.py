@@ -1,0 +1,94 @@
+"""How tenants stand, remembered for a few seconds: every call asks."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from aisdk.core.runtime.flight import SingleFlight
+from aisdk.core.runtime.guard import Limits, Standing
+from aisdk.core.storage.engine import UNKNOWN_HINT, Database
+from aisdk.errors import TenantUnknown
+
+__all__ = ["LIMITS", "Directory", "standing_of"]
+
+REMEMBERED_S: Final = 5.0
+UNKNOWN_S: Final = 1.0
+MOST: Final = 20_000
+LIMITS: Final = tuple(field.name for field in fields(Limits))
+STANDING: Final = f"""
+SELECT tier, state, settings::text AS settings, {", ".join(LIMITS)} FROM aisdk.tenant($1)
+"""  # noqa: S608  # nosec B608  # the names of our own fields
+
+
+class Directory:
+    """Finds out how a tenant stands.
+
+    A change is seen at once by the client that made it, and by others within five seconds.
+
+    Args:
+        database: The app role's.
+        enroll: Registers a tenant that is not known yet; ``None`` where that is not for us to do.
+    """
+
+    def __init__(
+        self, database: Database, enroll: Callable[[str], Awaitable[None]] | None = None
+    ) -> None:
+        self._database = database
+        self._enroll = enroll
+        self._held: OrderedDict[str, tuple[float, Standing | None]] = OrderedDict()
+        self._flights = SingleFlight()
+
+    async def find(self, tenant_id: str) -> Standing:
+        """How the tenant stands.
+
+        Raises:
+            TenantUnknown: It is not registered.
+        """
+        held = self._held.get(tenant_id)
+        if held is None or held[0] < time.monotonic():
+            standing = await self._flights.run(tenant_id, lambda: self._look_up(tenant_id))
+        else:
+            standing = held[1]
+        if standing is None:
+            raise TenantUnknown(hint=UNKNOWN_HINT)
+        return standing
+
+    def forget(self, tenant_id: str | None = None) -> None:
+        """Asks again next time, about one tenant or about all."""
+        if tenant_id is None:
+            self._held.clear()
+        else:
+            self._held.pop(tenant_id, None)
+
+    async def _look_up(self, tenant_id: str) -> Standing | None:
+        standing = await self._read(tenant_id)
+        if standing is None and self._enroll is not None:
+            await self._enroll(tenant_id)
+            standing = await self._read(tenant_id)
+        lasts_s = UNKNOWN_S if standing is None else REMEMBERED_S
+        self._held.pop(tenant_id, None)
+        self._held[tenant_id] = (time.monotonic() + lasts_s, standing)
+        if len(self._held) > MOST:
+            self._held.popitem(last=False)
+        return standing
+
+    async def _read(self, tenant_id: str) -> Standing | None:
+        rows = await self._database.fetch(STANDING, tenant_id)
+        return standing_of(rows[0]) if rows else None
+
+
+def standing_of(row: Mapping[str, Any]) -> Standing:
+    """The standing in a row: the tenant's own limits come before those of its tier."""
+    settings = from_json(row["settings"])
+    return Standing(
+        tier=row["tier"],
+        active=row["state"] == "active",
+        limits=Limits(**{name: settings.get(name, row[name]) for name in LIMITS}),
+        language=settings.get("language"),
+    )

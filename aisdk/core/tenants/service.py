@@ -1,0 +1,367 @@
+"""The tenants domain: register, change, export and erase tenants. For the platform alone."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias
+
+from pydantic_core import to_json
+
+from aisdk.core.results.cursor import sign, verify
+from aisdk.core.results.frame import JSON, make_item
+from aisdk.core.results.page import AsyncPage, Rows
+from aisdk.core.runtime.guard import Guard
+from aisdk.core.runtime.options import is_whole
+from aisdk.core.runtime.tenancy import checked_tenant
+from aisdk.core.runtime.verb import platform_verb
+from aisdk.core.storage.engine import UNKNOWN_HINT
+from aisdk.core.storage.tables import tenants
+from aisdk.core.tenants.directory import LIMITS
+from aisdk.core.tenants.store import TenantStore
+from aisdk.core.tenants.types import Erased, Receipt, State, TenantInfo, Tier
+from aisdk.errors import Conflict, InvalidInput, TenantUnknown
+
+__all__ = ["Begin", "Moving", "TenantsService", "Traces"]
+
+LARGEST_PAGE: Final = 10_000
+LISTING: Final = "tenants.list"
+STATES: Final = ("active", "suspended")
+
+# Registers a tenant by its name, tier and settings.
+Begin: TypeAlias = Callable[[str, str, Mapping[str, JSON]], Coroutine[Any, Any, None]]
+
+
+class Traces(Protocol):
+    """What the client holds of tenants outside the database."""
+
+    def forget(self, tenant_id: str | None = None) -> None:
+        """Has this client ask the register again, about one tenant or about all."""
+        ...
+
+    async def erase(self, tenant_id: str) -> dict[str, int]:
+        """Removes cache entries and limits of a tenant; how many of each kind."""
+        ...
+
+    async def left(self, tenant_id: str) -> dict[str, int]:
+        """How many of each kind there are."""
+        ...
+
+
+class Moving(Protocol):
+    """Writes tenants into folders and reads them back."""
+
+    async def export(self, tenant_id: str, folder: Path) -> Path:
+        """Writes the tenant; the folder."""
+        ...
+
+    async def import_(self, folder: Path, tenant_id: str | None, begin: Begin) -> str:
+        """Makes the tenant, registered by ``begin``; its name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TenantsService:
+    """The platform's register of tenants.
+
+    Attributes:
+        guard: The steps around every verb.
+        store: Its SQL.
+        traces: What is held of tenants outside the database.
+        analyzer: Language → its analyzer; raises for an unknown one.
+        secret: Signs cursors and receipts.
+        moving: Exports and imports.
+    """
+
+    guard: Guard
+    store: TenantStore
+    traces: Traces
+    analyzer: Callable[[str], Any]
+    secret: bytes
+    moving: Moving
+
+    @platform_verb("tenants.create", reads=False)
+    async def create(
+        self,
+        tenant_id: str,
+        *,
+        tier: str = "free",
+        settings: Mapping[str, JSON] | None = None,
+    ) -> TenantInfo:
+        """Registers a tenant.
+
+        Args:
+            tenant_id: 1 to 63 letters, digits, dots, hyphens or underscores.
+            tier: One of `tiers`.
+            settings: The tenant's own limits, under the names of a tier's, and its ``language``.
+
+        Raises:
+            Conflict: There is such a tenant.
+            InvalidInput: The name, the tier or a setting is not acceptable.
+        """
+        checked_tenant(tenant_id)
+        settings = self._checked_settings(settings or {})
+        await self._check_tier(tier)
+        if not await self.store.enroll(tenant_id, tier, settings):
+            raise Conflict("There is such a tenant.", hint="Change it with tenants.update.")
+        self.traces.forget(tenant_id)
+        return await self._info(tenant_id)
+
+    @platform_verb("tenants.get", reads=True)
+    async def get(self, tenant_id: str) -> TenantInfo:
+        """One tenant: tier, state, settings and how much it stores.
+
+        Raises:
+            TenantUnknown: There is no such tenant.
+        """
+        return await self._info(checked_tenant(tenant_id))
+
+    @platform_verb("tenants.list", reads=True)
+    async def list(
+        self,
+        *,
+        limit: int = 50,
+        tier: str | None = None,
+        state: State | None = None,
+        cursor: str | None = None,
+    ) -> AsyncPage[TenantInfo]:
+        """A page of tenants, in the order of their names.
+
+        Args:
+            limit: Rows in a page, 1 to 10,000.
+            tier: Those of this tier only.
+            state: Those that are ``active``, or ``suspended``, only.
+            cursor: Where an earlier page ended.
+
+        Raises:
+            InvalidInput: A limit, state or cursor is not acceptable.
+        """
+        if not is_whole(limit, 1, LARGEST_PAGE):
+            raise InvalidInput(f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.")
+        query = self.store.listing().order_by(tenants.c.tenant_id).limit(limit + 1)
+        if tier is not None:
+            query = query.where(tenants.c.tier == tier)
+        if state is not None:
+            query = query.where(tenants.c.state == _checked_state(state))
+        if cursor is not None:
+            (after,) = verify(self.secret, "", LISTING, cursor)
+            query = query.where(tenants.c.tenant_id > after)
+        rows = await self.store.page(query)
+        more = len(rows) > limit
+        return AsyncPage(
+            TenantInfo,
+            rows[:limit],
+            cursor=sign(self.secret, "", LISTING, [rows[limit - 1][0]]) if more else None,
+            fetch=partial(self._next, limit, tier, state),
+        )
+
+    async def _next(
+        self, limit: int, tier: str | None, state: State | None, cursor: str, size: int | None
+    ) -> AsyncPage[TenantInfo]:
+        return await self.list(limit=size or limit, tier=tier, state=state, cursor=cursor)
+
+    @platform_verb("tenants.update", reads=False)
+    async def update(
+        self,
+        tenant_id: str,
+        *,
+        tier: str | None = None,
+        state: State | None = None,
+        settings: Mapping[str, JSON] | None = None,
+    ) -> TenantInfo:
+        """Changes a tenant's tier, state, settings (as a whole), or several of them.
+
+        Other clients act on it within five seconds; this one at once.
+
+        Args:
+            tenant_id: The tenant.
+            tier: One of `tiers`.
+            state: ``suspended`` refuses its calls, ``active`` serves it again.
+            settings: The tenant's own limits, under the names of a tier's, and its ``language``.
+
+        Raises:
+            TenantUnknown: There is no such tenant.
+            InvalidInput: Nothing is given, or something is not acceptable.
+        """
+        values: dict[str, Any] = {}
+        if tier is not None:
+            await self._check_tier(tier)
+            values["tier"] = tier
+        if state is not None:
+            values["state"] = _checked_state(state)
+        if settings is not None:
+            values["settings"] = self._checked_settings(settings)
+        if not values:
+            raise InvalidInput(
+                "There is nothing to update.", hint="Give tier=, state= or settings=."
+            )
+        if not await self.store.change(checked_tenant(tenant_id), values):
+            raise TenantUnknown(hint=UNKNOWN_HINT)
+        self.traces.forget(tenant_id)
+        return await self._info(tenant_id)
+
+    @platform_verb("tenants.tiers", reads=True)
+    async def tiers(self) -> Rows[Tier]:
+        """What tenants of each tier may use."""
+        return Rows(Tier, await self.store.tiers())
+
+    @platform_verb("tenants.put_tier", reads=False)
+    async def put_tier(self, tier: Tier) -> None:
+        """Makes a tier, or changes the one of that name for all its tenants.
+
+        Raises:
+            InvalidInput: A limit is not a whole number above 0, or the weight not above 0.
+        """
+        if not isinstance(tier, Tier):
+            raise InvalidInput("put_tier takes a Tier.", hint="tiers() shows those there are.")
+        values = asdict(tier)
+        checked_tenant(values["tier"])
+        for name in LIMITS:
+            _check_limit(name, values[name])
+        await self.store.put_tier(values)
+        self.traces.forget()
+
+    @platform_verb("tenants.erase", reads=False, bulk=True)
+    async def erase(self, tenant_id: str) -> Receipt:
+        """Removes a tenant for good: documents, vectors, indexes, cache, keys and usage.
+
+        Rows go in one transaction; a write of the tenant that runs meanwhile ends before it or
+        fails with ``TenantUnknown``. Backups of the database are not ours to reach.
+
+        Returns:
+            A receipt to keep, for ``verify_erased``.
+
+        Raises:
+            TenantUnknown: There is no such tenant.
+        """
+        checked_tenant(tenant_id)
+        before = await self.traces.erase(tenant_id)
+        counts = await self.store.erase(tenant_id)
+        self.traces.forget(tenant_id)
+        if not counts["tenants"]:
+            raise TenantUnknown(hint=UNKNOWN_HINT)
+        after = await self.traces.erase(tenant_id)  # what was kept meanwhile
+        counts |= {kind: count + after[kind] for kind, count in before.items()}
+        erased_at = datetime.now(UTC)
+        digest = self._digest(tenant_id, erased_at, counts)
+        return Receipt(tenant_id, erased_at, counts, digest)
+
+    @platform_verb("tenants.verify_erased", reads=True)
+    async def verify_erased(self, receipt: Receipt) -> Rows[Erased]:
+        """Counts again what a receipt says was removed: ``left`` is 0 in every row if it is.
+
+        Args:
+            receipt: What ``erase`` returned.
+
+        Raises:
+            InvalidInput: It is no receipt of this installation, or it was changed.
+        """
+        if type(receipt) is not Receipt or not hmac.compare_digest(
+            receipt.digest, self._digest(receipt.tenant_id, receipt.erased_at, receipt.counts)
+        ):
+            raise InvalidInput(
+                "This is no receipt of this installation, or it was changed.",
+                hint="Pass what tenants.erase returned, with the same AISDK_SECRET_KEY.",
+            )
+        left = await self.store.left(receipt.tenant_id) | await self.traces.left(receipt.tenant_id)
+        return Rows(
+            Erased, [(kind, count, left.get(kind, 0)) for kind, count in receipt.counts.items()]
+        )
+
+    @platform_verb("tenants.export", reads=True, bulk=True)
+    async def export(self, tenant_id: str, path: str | Path) -> Path:
+        """Writes a tenant into a folder: a manifest, its documents and its chunks with vectors.
+
+        All of it is of one moment. Files are Parquet; the manifest holds their SHA-256.
+
+        Args:
+            tenant_id: The tenant.
+            path: A folder that is not there yet, or is empty.
+
+        Returns:
+            The folder.
+
+        Raises:
+            TenantUnknown: There is no such tenant.
+            InvalidInput: The folder cannot be written or is not empty.
+        """
+        await self._info(checked_tenant(tenant_id))
+        return await self.moving.export(tenant_id, Path(path))
+
+    @platform_verb("tenants.import_", reads=False, bulk=True)
+    async def import_(self, path: str | Path, *, tenant_id: str | None = None) -> TenantInfo:
+        """Makes a tenant from a folder that ``export`` wrote.
+
+        The tenant is suspended until everything is there; if that fails it is erased again.
+
+        Args:
+            path: The folder.
+            tenant_id: Another name for the tenant; by default the one it had.
+
+        Raises:
+            Conflict: There is such a tenant.
+            InvalidInput: The folder is not what ``export`` wrote, or a file was changed.
+        """
+        name = await self.moving.import_(Path(path), tenant_id, self._begin_import)
+        self.traces.forget(name)
+        return await self._info(name)
+
+    async def _begin_import(self, tenant_id: str, tier: str, settings: Mapping[str, JSON]) -> None:
+        checked_tenant(tenant_id)
+        await self._check_tier(tier)
+        if not await self.store.enroll(tenant_id, tier, self._checked_settings(settings)):
+            raise Conflict(
+                "There is such a tenant.", hint="Erase it first, or give another tenant_id=."
+            )
+        await self.store.change(tenant_id, {"state": "suspended"})
+
+    async def _info(self, tenant_id: str) -> TenantInfo:
+        row = await self.store.one(tenant_id)
+        if row is None:
+            raise TenantUnknown(hint=UNKNOWN_HINT)
+        return make_item(TenantInfo, row)
+
+    async def _check_tier(self, tier: str) -> None:
+        known = [row[0] for row in await self.store.tiers()]
+        if tier not in known:
+            raise InvalidInput("There is no such tier.", hint=f"Use one of: {', '.join(known)}.")
+
+    def _checked_settings(self, settings: Any) -> dict[str, JSON]:
+        if not isinstance(settings, Mapping):
+            raise InvalidInput("settings is not a dict.", hint='Write {"documents": 5000}.')
+        for name, value in settings.items():
+            if name == "language":
+                self.analyzer(value)
+            elif name in LIMITS:
+                _check_limit(name, value)
+            else:
+                raise InvalidInput(
+                    "A tenant has no such setting.", hint=f"Use language, {', '.join(LIMITS)}."
+                )
+        return dict(settings)
+
+    def _digest(self, tenant_id: str, erased_at: datetime, counts: Mapping[str, int]) -> str:
+        message = to_json(["erased", tenant_id, erased_at.isoformat(), sorted(counts.items())])
+        return hmac.digest(self.secret, message, "sha256").hex()
+
+
+def _checked_state(state: Any) -> str:
+    if state not in STATES:
+        raise InvalidInput("state is unknown.", hint="Use active or suspended.")
+    return str(state)
+
+
+def _check_limit(name: str, value: Any) -> None:
+    if name == "weight":
+        if value is None or isinstance(value, bool | str) or not 0 < value < 1e6:
+            raise InvalidInput("weight must be a number above 0.")
+        return
+    least, most = (0, 2**62) if name in ("documents", "size_bytes") else (1, 10**8)
+    if value is not None and not is_whole(value, least, most):
+        raise InvalidInput(
+            f"{name} must be a whole number from {least} to {most:,}, or None for no limit."
+        )

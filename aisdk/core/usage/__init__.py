@@ -1,0 +1,1 @@
+"""The usage domain: what a tenant has used, and what is left."""

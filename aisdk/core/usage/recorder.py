@@ -1,0 +1,89 @@
+"""Adds up what tenants use, and stores it every few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from aisdk.core.usage.store import Row, UsageStore
+from aisdk.errors import AisdkError
+
+__all__ = ["Recorder"]
+
+EVERY_S: Final = 10.0
+MOST_TENANTS: Final = 10_000
+
+Counts = dict[tuple[datetime, str], list[float]]
+
+
+class Recorder:
+    """Holds counts for a few seconds; a process that is killed loses no more than those.
+
+    Used on one event loop.
+
+    Args:
+        store: Where they go; made when it is first needed.
+        log: Where failures are told.
+    """
+
+    def __init__(self, store: Callable[[], UsageStore], log: structlog.stdlib.BoundLogger) -> None:
+        self._store = store
+        self._log = log
+        self._held: dict[str, Counts] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def call(self, tenant_id: str, verb: str, duration_ms: float, *, failed: bool) -> None:
+        """One call has ended."""
+        counts = self._counts(tenant_id, verb)
+        counts[0] += 1
+        counts[1] += failed
+        counts[3] += duration_ms
+
+    def tokens(self, tenant_id: str, verb: str, tokens: int) -> None:
+        """A model was asked for so many tokens."""
+        self._counts(tenant_id, verb)[2] += tokens
+
+    async def flush(self, tenant_id: str | None = None) -> None:
+        """Stores what is held, of one tenant or of all."""
+        for tenant in list(self._held) if tenant_id is None else [tenant_id]:
+            counts = self._held.pop(tenant, {})
+            rows: list[Row] = [
+                (hour, verb, int(calls), int(failures), int(tokens), duration_ms)
+                for (hour, verb), (calls, failures, tokens, duration_ms) in counts.items()
+            ]
+            try:
+                if rows:
+                    await self._store().add(tenant, rows)
+            except AisdkError as error:  # such as a tenant that was erased meanwhile
+                self._log.warning("usage.lost", tenant_id=tenant, rows=len(rows), error=error.code)
+
+    async def close(self) -> None:
+        """Stores what is held and stops."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self.flush()
+
+    def forget(self) -> None:
+        """After a fork: the parent's counts are the parent's."""
+        self._held.clear()
+        self._task = None
+
+    def _counts(self, tenant_id: str, verb: str) -> list[float]:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._flush_now_and_then())
+        hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        counts = self._held.setdefault(tenant_id, {}) if self._has_room(tenant_id) else {}
+        return counts.setdefault((hour, verb), [0, 0, 0, 0.0])
+
+    def _has_room(self, tenant_id: str) -> bool:
+        return tenant_id in self._held or len(self._held) < MOST_TENANTS
+
+    async def _flush_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_S)
+            await self.flush()

@@ -1,0 +1,64 @@
+"""The usage domain's SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import select
+
+from aisdk.core.storage.engine import Database, repeated
+from aisdk.core.storage.tables import stores, usage
+
+__all__ = ["Row", "UsageStore"]
+
+Row = tuple[datetime, str, int, int, int, float]
+
+ADD: Final = """
+INSERT INTO aisdk.usage (tenant_id, hour, verb, calls, failures, tokens, duration_ms)
+SELECT $1, u.hour, u.verb, u.calls, u.failures, u.tokens, u.duration_ms
+FROM unnest($2::timestamptz[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::float8[])
+     AS u (hour, verb, calls, failures, tokens, duration_ms)
+ON CONFLICT (tenant_id, hour, verb) DO UPDATE
+SET calls = usage.calls + excluded.calls, failures = usage.failures + excluded.failures,
+    tokens = usage.tokens + excluded.tokens,
+    duration_ms = usage.duration_ms + excluded.duration_ms
+"""
+
+
+class UsageStore:
+    """Adds up and reads what a tenant has used."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, tenant_id: str, rows: Sequence[Row]) -> None:
+        """Adds to what is there. Not repeated: a lost answer would count twice."""
+        async with self._database.bulk(tenant_id) as connection:
+            await connection.execute(ADD, tenant_id, *map(list, zip(*rows, strict=True)))
+
+    @repeated
+    async def since(self, tenant_id: str, start: datetime, most: int) -> list[Any]:
+        """The hours since a moment, the newest first."""
+        query = (
+            select(*(usage.c[name] for name in COLUMNS))
+            .where(usage.c.tenant_id == tenant_id, usage.c.hour >= start)
+            .order_by(usage.c.hour.desc(), usage.c.verb)
+            .limit(most)
+        )
+        async with self._database.transaction(tenant_id) as connection:
+            return list((await connection.execute(query)).all())
+
+    @repeated
+    async def stored(self, tenant_id: str) -> tuple[int, int]:
+        """How many documents the tenant stores, and bytes of their sources."""
+        query = select(stores.c.document_count, stores.c.size_bytes).where(
+            stores.c.tenant_id == tenant_id
+        )
+        async with self._database.transaction(tenant_id) as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return (0, 0) if row is None else (row[0], row[1])
+
+
+COLUMNS: Final = ("hour", "verb", "calls", "failures", "tokens", "duration_ms")
