@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aisdk.core.documents.types import DocumentInfo
     from aisdk.core.rag.types import Hit
     from aisdk.core.results.page import AsyncPage, Page, Rows
+    from aisdk.core.runtime.log_output import configure_logging
     from aisdk.core.runtime.options import CallOptions
     from aisdk.core.tenants.types import Receipt, Tier
     from aisdk.session import AsyncSession, Session
@@ -45,6 +46,7 @@ __all__ = [
     "Settings",
     "Tier",
     "__version__",
+    "configure_logging",
     "connect",
     "load_ipython_extension",
     "unload_ipython_extension",
@@ -64,6 +66,7 @@ _LATER: Final = {
     "Session": "aisdk.session",
     "Settings": "aisdk.settings",
     "Tier": "aisdk.core.tenants.types",
+    "configure_logging": "aisdk.core.runtime.log_output",
 }
 
 

@@ -21,6 +21,7 @@ from aisdk.core.documents.faces import AsyncDocuments, ClientDocuments, Document
 from aisdk.core.documents.service import DocumentsService
 from aisdk.core.rag.faces import AsyncRag, ClientRag, Rag
 from aisdk.core.rag.service import RagService
+from aisdk.core.runtime.logging import LOG_FIELDS
 from aisdk.core.runtime.verb import catalogue
 from aisdk.settings import Settings
 
@@ -29,7 +30,6 @@ SOURCES: Final = sorted((ROOT / "aisdk").rglob("*.py"))
 LONGEST_BODY: Final = 80
 MOST_PARAMETERS: Final = 6
 LONGEST_FILE: Final = 400
-LOG_FIELDS: Final = {"duration_ms", "outcome", "error", "tenant_id"}
 HEAVY: Final = (
     "IPython",
     "alembic",

@@ -4,27 +4,45 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 import structlog
 
 from aisdk.core.runtime.guard import Call, Proceed
+from aisdk.core.runtime.redaction import redacted
 
-__all__ = ["context_step", "logger", "new_request_id"]
+__all__ = ["LOG_FIELDS", "context_step", "logger", "new_request_id"]
 
-_PROCESSORS: Final = [
-    structlog.stdlib.filter_by_level,
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.render_to_log_kwargs,
-]
+LOG_FIELDS: Final = frozenset(
+    {
+        "attempts",
+        "dependency",
+        "dropped",
+        "duration_ms",
+        "error",
+        "namespace",
+        "outcome",
+        "request_id",
+        "retry_after_s",
+        "rows",
+        "state",
+        "tenant_id",
+        "tier",
+        "tokens",
+    }
+)
+LONGEST: Final = 200  # characters of a value
+_OURS: Final = frozenset({"event", "level"})
+_IDENTITY: Final = frozenset({"tenant_id", "request_id"})
 
 
 def logger() -> structlog.stdlib.BoundLogger:
     """A logger that hands structured events to the standard library's ``aisdk`` logger.
 
     The application decides about handlers and levels; aisdk configures none. Each record carries
-    the event's fields as attributes, ``tenant_id`` and ``request_id`` among them.
+    the event's fields as attributes, ``tenant_id`` and ``request_id`` among them. Fields that are
+    not in ``LOG_FIELDS`` are dropped, and what looks like a secret is taken out.
     """
     standard = logging.getLogger("aisdk")
     if not standard.handlers:  # else Python would print our events where nobody asked for them
@@ -51,3 +69,44 @@ async def context_step(call: Call, proceed: Proceed) -> Any:
         return await proceed(call)
     finally:
         structlog.contextvars.reset_contextvars(**tokens)
+
+
+def _identify(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Gives an event outside a call the two fields that every event has."""
+    return {**dict.fromkeys(sorted(_IDENTITY)), **event}
+
+
+def _allow(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drops fields that are not on the list, and notes their names."""
+    kept = {name: event[name] for name in event if name in LOG_FIELDS | _OURS}
+    if len(kept) < len(event):
+        kept["dropped"] = ",".join(sorted(event.keys() - kept.keys()))
+    return kept
+
+
+def _clean(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Leaves short plain values without secrets, and no traceback: it shows the values."""
+    plain = {
+        name: value if name in _IDENTITY and isinstance(value, str) else _plain(value)
+        for name, value in event.items()
+    }
+    return {**plain, "exc_info": False}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if not isinstance(value, str):
+        return type(value).__name__
+    return redacted(value if value.isprintable() else ascii(value)[1:-1])[:LONGEST]
+
+
+_PROCESSORS: Final = [
+    structlog.stdlib.filter_by_level,
+    structlog.contextvars.merge_contextvars,
+    _identify,
+    structlog.stdlib.add_log_level,
+    _allow,
+    _clean,
+    structlog.stdlib.render_to_log_kwargs,
+]
