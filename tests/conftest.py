@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from proxy import FaultProxy
 
 import aisdk
 from aisdk.settings import Settings
 
 KILLS = {"short": 4, "full": 60}
+REPORT = os.environ.get("AISDK_FAULTS_REPORT")  # read before the environment is cleaned
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,6 +40,26 @@ def clean_environment() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith("AISDK_")]:
             patch.delenv(name)
         yield
+
+
+@pytest.fixture
+def fault_proxy() -> Iterator[Callable[[tuple[str, int] | str], FaultProxy]]:
+    """Makes a proxy before the server at an address, which can be told to fail."""
+    with ExitStack() as stack:
+        yield lambda server: stack.enter_context(FaultProxy(server))
+
+
+@pytest.fixture(scope="session")
+def report() -> Callable[[str, int, int, str], None]:
+    """Appends what a campaign tried to the file named by AISDK_FAULTS_REPORT, if any."""
+
+    def write(name: str, tried: int, failed: int, detail: str) -> None:
+        if REPORT:
+            with Path(REPORT).open("a", encoding="utf-8") as file:
+                entry = {"name": name, "tried": tried, "failed": failed, "detail": detail}
+                file.write(json.dumps(entry) + "\n")
+
+    return write
 
 
 @pytest.fixture(scope="session")
