@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     language: str = "english"
     embedding: Literal["auto", "minilm", "remote", "none"] = "auto"
     embedding_precision: Literal["fp32", "int8"] = "fp32"
-    embedding_url: str | None = None
+    embedding_url: str | None = Field(default=None, repr=False)  # may hold a password
     embedding_model: str | None = None
     embedding_dimension: int | None = Field(default=None, ge=1, le=16_000)
     embedding_api_key: SecretStr | None = None
@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
+
+    def __setattr__(self, name: str, value: object) -> None:  # pydantic's message shows the value
+        raise ConfigError("Settings cannot be changed.", hint="Make new ones with Settings(…).")
 
 
 def _warn_of_unknown() -> None:

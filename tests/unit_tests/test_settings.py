@@ -84,7 +84,7 @@ def test_secrets_are_shown_nowhere() -> None:
 def test_settings_cannot_be_changed_or_invented() -> None:
     """They are frozen, and a misspelled one is an error."""
     settings = Settings()
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigError, match="cannot be changed"):
         settings.pool_size = 3
     with pytest.raises(ValidationError):
         Settings(pool_sice=3)  # type: ignore[call-arg]  # the point of the test

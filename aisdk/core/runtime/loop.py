@@ -198,9 +198,19 @@ class _Job(Generic[R]):
         if task.cancelled():
             self.done.set_exception(CancelledError())
         elif (error := task.exception()) is not None:
-            self.done.set_exception(error)
+            self.done.set_exception(without_hidden(error))
         else:
             self.done.set_result(task.result())
+
+
+def without_hidden(error: BaseException) -> BaseException:
+    """The error without what ``from`` hides in its chain: others could still read values there."""
+    link: BaseException | None = error
+    while link is not None:
+        if link.__suppress_context__:
+            link.__context__ = None
+        link = link.__cause__ or link.__context__
+    return error
 
 
 class _Interruptible:

@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from aisdk.errors import (
+    AisdkError,
     Busy,
     ConfigError,
     Contention,
@@ -278,19 +279,21 @@ class Database:
                     self._ready = None
 
     async def _connect(self) -> Any:
+        """Opens a connection; the pool logs its errors, so they are in our words already."""
         await self.ready()
-        try:
-            connection = await self._open()
-        except (OSError, asyncpg.CannotConnectNowError):
-            if not await self._server.revive():
+        with translated():
+            try:
+                connection = await self._open()
+            except (OSError, asyncpg.CannotConnectNowError):
+                if not await self._server.revive():
+                    raise
+                connection = await self._open()
+            try:
+                await _register(connection)
+            except BaseException:
+                connection.terminate()
                 raise
-            connection = await self._open()
-        try:
-            await _register(connection)
-        except BaseException:
-            connection.terminate()
-            raise
-        return connection
+            return connection
 
     async def _open(self) -> Any:
         options = self._options
@@ -361,6 +364,8 @@ def translated() -> Iterator[None]:
     """Turns the driver's and the pool's errors into ours, without the statement's values."""
     try:
         yield
+    except AisdkError:  # a DeadlineExceeded is an OSError too
+        raise
     except PoolTimeout as error:
         raise Busy(
             "No database connection became free in time.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
+from aisdk.core.storage.engine import translated
 from aisdk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -217,14 +218,16 @@ def readable(variable: str) -> Iterator[None]:
 
 
 async def _connect(owner_url: str) -> Any:
-    try:
-        with readable("AISDK_DATABASE_OWNER_URL"):
-            return await asyncpg.connect(owner_url)
-    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError):
-        raise ConfigError(
-            "The database refuses to let the owner in.",
-            hint="Check role, password and database name in AISDK_DATABASE_OWNER_URL.",
-        ) from None
+    """Opens a connection; the pool logs its errors, so they are in our words already."""
+    with translated():
+        try:
+            with readable("AISDK_DATABASE_OWNER_URL"):
+                return await asyncpg.connect(owner_url)
+        except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError):
+            raise ConfigError(
+                "The database refuses to let the owner in.",
+                hint="Check role, password and database name in AISDK_DATABASE_OWNER_URL.",
+            ) from None
 
 
 async def _prepare(driver: Any, app_role: str, platform_role: str | None) -> None:
