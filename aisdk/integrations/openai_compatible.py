@@ -164,6 +164,12 @@ class OpenAICompatible:
             ) from None
         except aiohttp.ClientError as error:
             raise TryAgain("cannot be reached") from error
+        except ValueError:
+            raise ConfigError(
+                f"The {DEPENDENCY} cannot be asked with this URL and this key.",
+                hint="Write user and password into AISDK_EMBEDDING_URL, or set "
+                "AISDK_EMBEDDING_API_KEY, not both; a key is one line.",
+            ) from None
 
     def _connected(self) -> aiohttp.ClientSession:
         """The session, made on the loop that runs the first request."""

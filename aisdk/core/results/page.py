@@ -12,6 +12,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import closing
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, overload
 
 from aisdk.core.results.frame import JSON, Record, columns_of, make_item, to_frame, to_table
@@ -342,6 +343,8 @@ async def _stay(work: Callable[[], Coroutine[Any, Any, R]], /) -> R:
     return await work()
 
 
-def _check_max_rows(max_rows: int) -> None:
-    if max_rows < 1:
-        raise InvalidInput("max_rows must be at least 1.", hint="Leave it out for 100,000 rows.")
+def _check_max_rows(max_rows: Any) -> None:
+    if isinstance(max_rows, bool) or not isinstance(max_rows, Integral) or max_rows < 1:
+        raise InvalidInput(
+            "max_rows must be a whole number, at least 1.", hint="Leave it out for 100,000 rows."
+        )
