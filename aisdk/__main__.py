@@ -33,9 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _migrate() -> int:
-    from aisdk.core.storage.engine import translated
     from aisdk.core.storage.schema import REVISION, migrate
     from aisdk.core.storage.server import role_of
+    from aisdk.core.storage.translation import translated
 
     settings = load_settings()
     if settings.database_url is None or settings.database_owner_url is None:

@@ -17,12 +17,18 @@ import pytest
 
 import aisdk
 from aisdk import errors
+from aisdk.core.cache.faces import AsyncCache, Cache, ClientCache
+from aisdk.core.cache.service import CacheService
 from aisdk.core.documents.faces import AsyncDocuments, ClientDocuments, Documents
 from aisdk.core.documents.service import DocumentsService
 from aisdk.core.rag.faces import AsyncRag, ClientRag, Rag
 from aisdk.core.rag.service import RagService
 from aisdk.core.runtime.logging import LOG_FIELDS
 from aisdk.core.runtime.verb import catalogue
+from aisdk.core.tenants.faces import ClientTenants
+from aisdk.core.tenants.service import TenantsService
+from aisdk.core.usage.faces import AsyncUsage, ClientUsage, Usage
+from aisdk.core.usage.service import UsageService
 from aisdk.settings import Settings
 
 ROOT: Final = Path(__file__).parents[2]
@@ -44,9 +50,12 @@ HEAVY: Final = (
     "sqlalchemy",
     "tokenizers",
 )
-DOMAINS: Final = [
+DOMAINS: Final[list[tuple[type, ...]]] = [
+    (CacheService, AsyncCache, Cache, ClientCache),
     (DocumentsService, AsyncDocuments, Documents, ClientDocuments),
     (RagService, AsyncRag, Rag, ClientRag),
+    (TenantsService, ClientTenants),
+    (UsageService, AsyncUsage, Usage, ClientUsage),
 ]
 
 Checker = Callable[[ast.Module], Iterator[str]]

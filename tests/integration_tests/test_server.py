@@ -67,7 +67,7 @@ class Elsewhere:
             "AISDK_DATABASE_OWNER_URL": self.url(self.owner),
             "AISDK_PLATFORM_DATABASE_URL": self.url(self.platform),
         }
-        return subprocess.run(
+        return subprocess.run(  # noqa: S603  # this interpreter, our own command
             [sys.executable, "-m", "aisdk", command],
             env={**os.environ, "AISDK_EMBEDDING": "none", **variables},
             capture_output=True,
@@ -253,9 +253,10 @@ def test_client_without_platform_role_cannot_register(elsewhere: Elsewhere) -> N
         client.start()
         with pytest.raises(ConfigError, match="AISDK_PLATFORM_DATABASE_URL"):
             _ = client.tenants
-    with elsewhere.client(platform_database_url=SecretStr(elsewhere.url(elsewhere.app))) as client:
-        with pytest.raises(ConfigError, match=r"may not register tenants.*migrate"):
-            asyncio.run(client.tenants.list())
+    url = SecretStr(elsewhere.url(elsewhere.app))
+    refused = pytest.raises(ConfigError, match=r"may not register tenants.*migrate")
+    with elsewhere.client(platform_database_url=url) as client, refused:
+        asyncio.run(client.tenants.list())
 
 
 def test_platform_role_cannot_be_the_app_role(elsewhere: Elsewhere) -> None:

@@ -362,7 +362,7 @@ async def test_spoiled_folder_is_refused_and_makes_no_tenant(
     await client.documents.add(tenant, texts(3), progress=False)
     folder = await client.tenants.export(tenant, tmp_path / "out")
     spoil(folder)
-    with pytest.raises(InvalidInput, match="not a folder that tenants.export wrote"):
+    with pytest.raises(InvalidInput, match=r"not a folder that tenants\.export wrote"):
         await client.tenants.import_(folder, tenant_id=f"{tenant}-copy")
     with pytest.raises(TenantUnknown):
         await client.tenants.get(f"{tenant}-copy")

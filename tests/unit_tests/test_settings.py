@@ -131,6 +131,7 @@ def test_remote_embedding_needs_an_address_and_a_model(short_home: Path) -> None
 DEFAULTS: Final = {
     "database_url": None,
     "database_owner_url": None,
+    "platform_database_url": None,
     "pool_size": 8,
     "pool_timeout_s": 10,
     "connect_timeout_s": 10,
@@ -141,6 +142,7 @@ DEFAULTS: Final = {
     "bulk_deadline_s": 86_400,
     "shutdown_s": 5,
     "dragonfly_url": None,
+    "query_cache_s": 300,
     "secret_key": None,
     "language": "english",
     "embedding": "auto",

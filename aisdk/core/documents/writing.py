@@ -15,7 +15,7 @@ from aisdk.core.documents.segments import bury, merge, put_segment
 from aisdk.core.documents.types import Batch
 from aisdk.core.lexical import Analyzer, Segment, build_segment, merge_segments
 from aisdk.core.runtime.guard import Limits
-from aisdk.core.storage.engine import UNKNOWN_HINT
+from aisdk.core.storage.translation import UNKNOWN_HINT
 from aisdk.core.storage.vectors import vectors_as_binary
 from aisdk.errors import EmbeddingMismatch, TenantUnknown
 

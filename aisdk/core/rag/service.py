@@ -254,12 +254,9 @@ def _request(
     _check_text(text, needed=mode != "dense" or vector is None)
     if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= LARGEST_K:
         raise InvalidInput(f"top_k must be a whole number from 1 to {LARGEST_K:,}.")
-    weight: Any = options.get("weight")
-    min_score: Any = options.get("min_score")
-    if weight is not None and not (isinstance(weight, Real) and 0 <= weight <= 1):
+    weight, min_score = _number(options, "weight"), _number(options, "min_score")
+    if weight is not None and not 0 <= weight <= 1:
         raise InvalidInput("weight must be from 0 (words only) to 1 (meaning only).")
-    if min_score is not None and not isinstance(min_score, Real):
-        raise InvalidInput("min_score must be a number.")
     if where is not None:
         compile_where(where)
     request = Request(
@@ -272,6 +269,15 @@ def _request(
         weight=weight,
     )
     return request, vector
+
+
+def _number(options: Mapping[str, Any], name: str) -> float | None:
+    value = options.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, Real):
+        raise InvalidInput(f"{name} must be a number.")
+    return float(value)
 
 
 def _check_text(text: Any, *, needed: bool) -> None:

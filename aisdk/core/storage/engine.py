@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
-    contextmanager,
     nullcontext,
     suppress,
 )
@@ -18,24 +17,12 @@ from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import asyncpg
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from aisdk.errors import (
-    AisdkError,
-    Busy,
-    ConfigError,
-    Contention,
-    DeadlineExceeded,
-    EmbeddingMismatch,
-    InternalError,
-    TenantUnknown,
-    Unavailable,
-)
+from aisdk.core.storage.translation import LOST, translated
 
 __all__ = [
-    "UNKNOWN_HINT",
     "Around",
     "Database",
     "PoolOptions",
@@ -43,7 +30,6 @@ __all__ = [
     "Server",
     "Stored",
     "repeated",
-    "translated",
 ]
 
 P = ParamSpec("P")
@@ -51,19 +37,6 @@ T = TypeVar("T")
 
 SET_TENANT: Final = "SELECT set_config('aisdk.tenant_id', $1, true)"
 REST_S: Final = 1.0  # how long a cancelled statement may take to end
-LOST: Final = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the server's farewell came between two statements
-)
-OF_TENANTS: Final = ("stores_tenant", "idempotency_tenant", "usage_tenant")
-UNKNOWN_HINT: Final = "Create it: await client.tenants.create(…)."
-REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,71 +330,3 @@ async def _register(connection: Any) -> None:
         await connection.set_type_codec(
             "vector", schema=schema, encoder=bytes, decoder=bytes, format="binary"
         )
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turns the driver's and the pool's errors into ours, without the statement's values."""
-    try:
-        yield
-    except AisdkError:  # a DeadlineExceeded is an OSError too
-        raise
-    except PoolTimeout as error:
-        raise Busy(
-            "No database connection became free in time.",
-            hint="Send less at once, or raise AISDK_POOL_SIZE.",
-            dependency="postgres",
-        ) from error
-    except DBAPIError as error:
-        raise _translation(_driver_error(error)) from None
-    except (asyncpg.PostgresError, *LOST) as error:
-        raise _translation(error) from None
-
-
-def _driver_error(error: DBAPIError) -> BaseException:
-    cause = error.orig.__cause__ if error.orig is not None else None
-    return cause or error.orig or error
-
-
-def _translation(error: BaseException) -> Exception:
-    state = getattr(error, "sqlstate", None)
-    if state == "AI001":
-        return EmbeddingMismatch(
-            hint="Use the model the documents were added with, or add them again elsewhere."
-        )
-    for kinds, made in TRANSLATIONS:
-        if isinstance(error, kinds):
-            return made(state)
-    if getattr(error, "constraint_name", None) in OF_TENANTS:
-        return TenantUnknown(hint=UNKNOWN_HINT)
-    return InternalError(f"The database refused a statement ({state or type(error).__name__}).")
-
-
-TRANSLATIONS: Final[tuple[tuple[Any, Callable[[Any], Exception]], ...]] = (
-    (
-        asyncpg.QueryCanceledError,
-        lambda _: DeadlineExceeded(
-            "The database ended a statement that took too long.",
-            hint="Ask for less at a time, or raise AISDK_STATEMENT_TIMEOUT_S.",
-        ),
-    ),
-    (
-        REFUSED,
-        lambda state: ConfigError(
-            f"The database refuses to let us in ({state}).",
-            hint="Check role, password and database name in AISDK_DATABASE_URL.",
-        ),
-    ),
-    (
-        LOST,
-        lambda _: Unavailable(
-            "The database cannot be reached.",
-            hint="Check that it runs and that AISDK_DATABASE_URL is right, then try again.",
-            dependency="postgres",
-        ),
-    ),
-    (
-        (asyncpg.SerializationError, asyncpg.DeadlockDetectedError),
-        lambda _: Contention(hint="Try again."),
-    ),
-)

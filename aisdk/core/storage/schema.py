@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from aisdk.core.storage.engine import translated
+from aisdk.core.storage.translation import translated
 from aisdk.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from pydantic_core import from_json
 
 from aisdk.core.runtime.flight import SingleFlight
 from aisdk.core.runtime.guard import Limits, Standing
-from aisdk.core.storage.engine import UNKNOWN_HINT, Database
+from aisdk.core.storage.engine import Database
+from aisdk.core.storage.translation import UNKNOWN_HINT
 from aisdk.errors import TenantUnknown
 
 __all__ = ["LIMITS", "Directory", "standing_of"]

@@ -19,8 +19,8 @@ from aisdk.core.runtime.guard import Guard
 from aisdk.core.runtime.options import is_whole
 from aisdk.core.runtime.tenancy import checked_tenant
 from aisdk.core.runtime.verb import platform_verb
-from aisdk.core.storage.engine import UNKNOWN_HINT
 from aisdk.core.storage.tables import tenants
+from aisdk.core.storage.translation import UNKNOWN_HINT
 from aisdk.core.tenants.directory import LIMITS
 from aisdk.core.tenants.store import TenantStore
 from aisdk.core.tenants.types import Erased, Receipt, State, TenantInfo, Tier

@@ -1,0 +1,214 @@
+"""What every domain of a client stands on: databases, cache, limits and the guards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from aisdk.core.runtime.cached import Cache
+    from aisdk.core.runtime.guard import Call, Guard, Step
+    from aisdk.core.runtime.intake import Intake
+    from aisdk.core.runtime.limits import Limiter
+    from aisdk.core.storage.cache import RedisServer
+    from aisdk.core.storage.embedded import EmbeddedServer
+    from aisdk.core.storage.engine import Database, PoolOptions
+    from aisdk.core.tenants.directory import Directory
+    from aisdk.core.usage.recorder import Recorder
+    from aisdk.settings import Settings
+
+__all__ = ["Foundation"]
+
+OWN_TIER: Final = "unlimited"  # of tenants that register themselves in an embedded database
+PLATFORM_CONNECTIONS: Final = 2
+
+
+class Foundation:
+    """The parts below the domains, each made when it is first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Counts the calls that run."""
+        from aisdk.core.runtime.intake import Intake
+
+        return Intake()
+
+    @cached_property
+    def guard(self) -> Guard:
+        """The steps around every verb of a tenant, outermost first."""
+        from aisdk.core.runtime.guard import Guard
+        from aisdk.core.runtime.limits import LimitStep
+        from aisdk.core.runtime.replay import ReplayStep
+        from aisdk.core.runtime.tenancy import TenantStep
+        from aisdk.core.storage.idempotency import IdempotencyKeys, Kept
+
+        keys = IdempotencyKeys(self.database)
+        return Guard(
+            [
+                *self._outer_steps(self._record),
+                TenantStep(self.directory.find),
+                LimitStep(self.limiter),
+                ReplayStep(keys, self.database.repeat, Kept),
+            ]
+        )
+
+    @cached_property
+    def platform_guard(self) -> Guard:
+        """The steps around every verb of the platform itself."""
+        from aisdk.core.runtime.guard import Guard
+
+        return Guard(self._outer_steps(None))
+
+    def _outer_steps(self, record: Callable[[Call, float, str], None] | None) -> list[Step]:
+        from aisdk.core.runtime.deadline import DeadlineStep
+        from aisdk.core.runtime.logging import context_step, logger
+        from aisdk.core.runtime.meter import MeterStep
+
+        settings = self._settings
+        return [
+            self.intake,
+            context_step,
+            MeterStep(logger(), record),
+            DeadlineStep(call_s=settings.deadline_s, bulk_s=settings.bulk_deadline_s),
+        ]
+
+    def _record(self, call: Call, duration_ms: float, outcome: str) -> None:
+        """Notes what a tenant has used; not of tenants that are not known."""
+        if outcome not in ("tenant_unknown", "tenant_suspended", "client_closed"):
+            failed = outcome not in ("ok", "cancelled")
+            self.recorder.call(call.tenant_id, call.verb.name, duration_ms, failed=failed)
+
+    @cached_property
+    def directory(self) -> Directory:
+        """Knows how tenants stand; registers new ones where the database is our own."""
+        from aisdk.core.tenants.directory import Directory
+
+        async def enroll(tenant_id: str) -> None:
+            from aisdk.core.tenants.store import TenantStore
+
+            await TenantStore(self.platform_database).enroll(tenant_id, OWN_TIER, {})
+
+        return Directory(self.database, enroll if self.server is not None else None)
+
+    @cached_property
+    def limiter(self) -> Limiter:
+        """Charges tenants, in the shared cache's server where there is one."""
+        from aisdk.core.runtime.dependency import Dependency
+        from aisdk.core.runtime.limits import Limiter
+        from aisdk.core.runtime.logging import logger
+        from aisdk.core.runtime.rates import MemoryRates, RedisRates
+
+        rates = MemoryRates()
+        shared = RedisRates(self.redis) if self.redis else rates
+        service = Dependency("cache", retries=0)
+        return Limiter(shared, rates, service, logger(), self.recorder.tokens)
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """Adds up what tenants use."""
+        from aisdk.core.runtime.logging import logger
+        from aisdk.core.usage.recorder import Recorder
+        from aisdk.core.usage.store import UsageStore
+
+        return Recorder(lambda: UsageStore(self.database), logger())
+
+    @cached_property
+    def server(self) -> EmbeddedServer | None:
+        """The embedded server, where no other database is set."""
+        from aisdk.core.storage.embedded import EmbeddedServer
+
+        return EmbeddedServer(self._settings.home) if self._settings.database_url is None else None
+
+    @cached_property
+    def database(self) -> Database:
+        """The pool of connections that serves tenants."""
+        from aisdk.core.storage.embedded import APP_ROLE
+
+        return self._database(APP_ROLE, self._settings.database_url, self._settings.pool_size)
+
+    @cached_property
+    def platform_database(self) -> Database:
+        """The connections of the role that registers tenants.
+
+        Raises:
+            ConfigError: There is no such role.
+        """
+        from aisdk.core.storage.embedded import PLATFORM_ROLE
+        from aisdk.errors import ConfigError
+
+        url = self._settings.platform_database_url
+        if self.server is None and url is None:
+            raise ConfigError(
+                "This client may not register tenants.",
+                hint="Set AISDK_PLATFORM_DATABASE_URL to the role that may.",
+            )
+        return self._database(PLATFORM_ROLE, url, PLATFORM_CONNECTIONS)
+
+    def _database(self, role: str, url: SecretStr | None, size: int) -> Database:
+        from aisdk.core.runtime.dependency import Dependency
+        from aisdk.core.runtime.limits import Turns
+        from aisdk.core.storage.embedded import APP_ROLE
+        from aisdk.core.storage.engine import Around, Database
+        from aisdk.core.storage.schema import check_app_role, check_platform_role
+        from aisdk.core.storage.server import Embedded, External
+
+        options = _pool_options(self._settings, size)
+        around = Around(Dependency("database").call, Turns(size, options.wait_s).turn)
+        if self.server is not None:
+            return Database(Embedded(self.server, role), options, around)
+        assert url is not None  # noqa: S101  # no embedded server means that a URL is set
+        check = check_app_role if role == APP_ROLE else check_platform_role
+        external = External(url.get_secret_value(), self._settings.connect_timeout_s, check)
+        return Database(external, options, around)
+
+    @cached_property
+    def redis(self) -> RedisServer | None:
+        """The connections to the shared cache, where there is one."""
+        from aisdk.core.storage.cache import RedisServer
+
+        url = self._settings.dragonfly_url
+        return RedisServer(url.get_secret_value()) if url else None
+
+    @cached_property
+    def cache(self) -> Cache:
+        """The shared cache, or one in this process."""
+        from aisdk.core.runtime.cached import Cache
+        from aisdk.core.runtime.dependency import Dependency
+        from aisdk.core.runtime.logging import logger
+        from aisdk.core.storage.cache import MemoryCache, RedisCache
+
+        backend = RedisCache(self.redis) if self.redis else MemoryCache()
+        return Cache(backend, logger(), Dependency("cache", retries=0))
+
+    @cached_property
+    def embedder(self) -> Any:
+        """The embedding model, or ``None`` where there is none."""
+        from aisdk.integrations.choice import choose_embedder
+
+        return choose_embedder(self._settings)
+
+    @cached_property
+    def analyzer(self) -> Callable[[str], Any]:
+        """Language → its analyzer, made once."""
+        from aisdk.core.lexical import Analyzer
+
+        return lru_cache(maxsize=64)(Analyzer)
+
+
+def _pool_options(settings: Settings, size: int) -> PoolOptions:
+    from aisdk.core.storage.engine import PoolOptions
+
+    return PoolOptions(
+        size=size,
+        wait_s=settings.pool_timeout_s,
+        connect_s=settings.connect_timeout_s,
+        statement_s=settings.statement_timeout_s,
+        idle_in_transaction_s=settings.idle_in_transaction_timeout_s,
+        command_s=settings.command_timeout_s,
+    )
