@@ -121,6 +121,7 @@ class Database:
         self._options = options
         self._around = around or Around()
         self._ready: asyncio.Lock | None = asyncio.Lock()
+        self._abandoned: list[Any] = []
         self._engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect,
@@ -231,7 +232,11 @@ class Database:
         await self._engine.dispose()
 
     def forget(self) -> None:
-        """After a fork: lets go of the connections unclosed, for they are the parent's."""
+        """After a fork: lets go of the connections unclosed, for they are the parent's.
+
+        They stay referenced: the driver would end them when they are collected.
+        """
+        self._abandoned.append(self._engine.sync_engine.pool)
         self._engine.sync_engine.dispose(close=False)
         self._ready = asyncio.Lock()
 

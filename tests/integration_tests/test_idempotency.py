@@ -1,0 +1,393 @@
+"""Writes with a key: one effect, one answer, however often and however badly they are sent."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import aisdk
+from aisdk import Document
+from aisdk.core.runtime import replay
+from aisdk.core.runtime.replay import fingerprint
+from aisdk.errors import (
+    IdempotencyConflict,
+    InProgress,
+    InvalidInput,
+    NotFound,
+    Unavailable,
+)
+
+
+def keyed(session: aisdk.Session, key: str = "order 1") -> aisdk.Session:
+    """A session whose writes bear a key."""
+    return session.with_options(idempotency_key=key)
+
+
+def fill(session: aisdk.Session, count: int = 5) -> None:
+    """Documents ``s0``, ``s1`` and so on."""
+    texts = [Document(f"pump {n}", source=f"s{n}") for n in range(count)]
+    session.documents.add(texts, progress=False)
+
+
+async def kept(client: aisdk.Client, tenant: str) -> list[Any]:
+    """The rows of a tenant's keys."""
+
+    async def read() -> list[Any]:
+        async with client._parts.database.bulk(tenant) as connection:
+            return list(await connection.fetch("SELECT * FROM aisdk.idempotency ORDER BY key"))
+
+    return await client._portal.hop(read)
+
+
+def test_same_request_is_answered_from_the_first(session: aisdk.Session) -> None:
+    """Without the key, deleting twice is an error."""
+    fill(session)
+    once = keyed(session)
+    assert once.documents.delete("s0") == 1
+    assert once.documents.delete("s0") == 1
+    with pytest.raises(NotFound):
+        session.documents.delete("s0")
+    assert session.documents.count() == 4
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda s: s.documents.delete("s1"),
+        lambda s: s.documents.delete(where={}),
+        lambda s: s.documents.update("s1", title="x"),
+        lambda s: s.documents.add(["text"], progress=False),
+    ],
+    ids=["another argument", "another way", "another verb", "another bulk verb"],
+)
+def test_other_request_under_the_key_is_refused(
+    session: aisdk.Session, other: Callable[[aisdk.Session], Any]
+) -> None:
+    """And changes nothing."""
+    fill(session)
+    once = keyed(session)
+    once.documents.delete("s0")
+    with pytest.raises(IdempotencyConflict, match="new key"):
+        other(once)
+    assert session.documents.count() == 4
+
+
+def test_other_tenant_has_keys_of_its_own(client: aisdk.Client, tenant: str) -> None:
+    """The same key and the same request are another's here."""
+    one, two = (aisdk.connect(name, client=client) for name in (tenant, f"{tenant}2"))
+    fill(one)
+    assert keyed(one).documents.delete("s0") == 1
+    with pytest.raises(NotFound):
+        keyed(two).documents.delete("s0")
+
+
+def test_failed_request_leaves_the_key_free(session: aisdk.Session) -> None:
+    """An error is no answer: after it, the key may serve the request again, or another."""
+    once = keyed(session)
+    with pytest.raises(NotFound):
+        once.documents.delete("s0")
+    fill(session)
+    assert once.documents.delete("s0") == 1
+    assert once.documents.delete("s0") == 1
+
+
+def test_rows_and_nothing_come_back_as_they_were(session: aisdk.Session) -> None:
+    """A table of outcomes, and the answer None."""
+    fill(session, 2)
+    texts = [Document("valve", source="v"), Document("pump 0", source="s0")]
+    first = keyed(session, "add").documents.add(texts, progress=False)
+    second = keyed(session, "add").documents.add(texts, progress=False)
+    assert [row.status for row in first] == ["added", "unchanged"]
+    assert list(second) == list(first)
+    assert second.item is first.item
+    assert keyed(session, "up").documents.update("v", title="new") is None
+    session.documents.update("v", title="newer")
+    assert keyed(session, "up").documents.update("v", title="new") is None
+    assert session.documents.get("v").title == "newer"
+
+
+def test_every_write_takes_a_key(session: aisdk.Session) -> None:
+    """Each verb that is not a read, called twice with its own key."""
+    fill(session)
+    calls: dict[str, Callable[[aisdk.Session], Any]] = {
+        "documents.add": lambda s: list(s.documents.add(["x"], progress=False)),
+        "documents.update": lambda s: s.documents.update("s1", title="x"),
+        "documents.delete": lambda s: s.documents.delete("s2"),
+        "documents.set_language": lambda s: s.documents.set_language("english"),
+        "cache.set": lambda s: s.cache.set("k", 1, ttl_s=60),
+        "cache.delete": lambda s: s.cache.delete("k2"),
+    }
+    services = (session.documents._service, session.cache._service)
+    from aisdk.core.runtime.verb import catalogue
+
+    writes = {verb.name for verb, _ in catalogue(*map(type, services)) if not verb.reads}
+    assert writes == set(calls)
+    for name, call in calls.items():
+        assert call(keyed(session, name)) == call(keyed(session, name))
+
+
+async def test_twenty_at_once_have_one_effect(client: aisdk.Client, tenant: str) -> None:
+    """All get the answer, or are told to ask again; asking again gets the answer."""
+    session = client.session(tenant)
+    await session.documents.add(
+        [Document(f"p {n}", source=f"s{n}") for n in range(10)], progress=False
+    )
+
+    async def delete(number: int) -> int:
+        once = session.with_options(idempotency_key=f"k{number}")
+        while True:
+            try:
+                return await once.documents.delete(f"s{number}")
+            except InProgress as error:
+                assert error.retry_after_s > 0
+                await asyncio.sleep(error.retry_after_s / 10)
+
+    answers = await asyncio.gather(*(delete(number) for number in range(10) for _ in range(20)))
+    assert answers == [1] * 200
+    assert await session.documents.count() == 0
+
+
+async def test_without_keys_twenty_at_once_have_one_effect_and_many_errors(
+    client: aisdk.Client, tenant: str
+) -> None:
+    """The control: the same without a key is not the same answer to all."""
+    session = client.session(tenant)
+    await session.documents.add([Document("p", source="s")], progress=False)
+    calls = [session.documents.delete("s") for _ in range(20)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert answers.count(1) == 1
+    assert sum(isinstance(answer, NotFound) for answer in answers) == 19
+
+
+async def test_running_request_is_said_to_run_and_its_lease_ends_with_it(
+    client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long add holds its key; cancelled, it gives it back, and the next one does the work."""
+    session = client.session(tenant).with_options(idempotency_key="long")
+    store = client._parts.documents.store
+    original, reached, go_on = store.put, asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def slow(*arguments: Any) -> Any:
+        loop.call_soon_threadsafe(reached.set)
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(go_on.wait(), loop))
+        return await original(*arguments)
+
+    monkeypatch.setattr(store, "put", slow)
+    running = asyncio.ensure_future(session.documents.add(["text"], progress=False))
+    await reached.wait()
+    with pytest.raises(InProgress) as caught:
+        await session.documents.add(["text"], progress=False)
+    assert 0 < caught.value.retry_after_s <= 60
+    running.cancel()
+    await asyncio.wait([running])
+    for _ in range(100):
+        if not await kept(client, tenant):
+            break
+        await asyncio.sleep(0.02)
+    assert await kept(client, tenant) == []
+    monkeypatch.setattr(store, "put", original)
+    assert [row.status for row in await session.documents.add(["text"], progress=False)] == [
+        "added"
+    ]
+    go_on.set()
+
+
+async def test_long_request_renews_its_lease(
+    client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease outlives its first end while the work goes on; without renewing it would not."""
+    monkeypatch.setattr(replay, "LEASE_S", 0.3)
+    session = client.session(tenant).with_options(idempotency_key="long")
+    store = client._parts.documents.store
+    original = store.put
+
+    async def slow(*arguments: Any) -> Any:
+        await asyncio.sleep(1.0)
+        return await original(*arguments)
+
+    monkeypatch.setattr(store, "put", slow)
+    running = asyncio.ensure_future(session.documents.add(["text"], progress=False))
+    await asyncio.sleep(0.7)
+    with pytest.raises(InProgress):
+        await session.documents.add(["text"], progress=False)
+    assert [row.status for row in await running] == ["added"]
+
+
+async def test_lease_of_a_killed_process_ends_by_itself(
+    client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes after its end does the work."""
+    monkeypatch.setattr(replay, "LEASE_S", 0.4)
+    monkeypatch.setattr(
+        replay.ReplayStep, "_held", lambda *_: __import__("contextlib").nullcontext()
+    )
+    session = client.session(tenant).with_options(idempotency_key="dead")
+    store = client._parts.documents.store
+    original = store.put
+
+    async def die(*_: Any) -> Any:
+        raise SystemError
+
+    monkeypatch.setattr(store, "put", die)
+    with pytest.raises(SystemError):
+        await session.documents.add(["text"], progress=False)
+    monkeypatch.setattr(store, "put", original)
+    with pytest.raises(InProgress):
+        await session.documents.add(["text"], progress=False)
+    await asyncio.sleep(0.5)
+    rows = await session.documents.add(["text"], progress=False)
+    assert [row.status for row in rows] == ["added"]
+
+
+async def test_lost_commit_is_found_by_the_repetition(
+    client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction was committed, its answer was lost: the next attempt finds it.
+
+    The control: without keeping answers the repetition finds nothing to delete.
+    """
+    from aisdk.core.storage.idempotency import IdempotencyKeys
+
+    session = client.session(tenant)
+    original = IdempotencyKeys.unit
+    lost = 0
+
+    def losing(self: IdempotencyKeys, tenant_id: str) -> Any:
+        from contextlib import asynccontextmanager
+
+        @asynccontextmanager
+        async def unit() -> Any:
+            nonlocal lost
+            async with original(self, tenant_id) as connection:
+                yield connection
+            if lost == 0:
+                lost += 1
+                raise Unavailable(dependency="postgres")
+
+        return unit()
+
+    monkeypatch.setattr(IdempotencyKeys, "unit", losing)
+    await session.documents.add([Document("p", source="s")], progress=False)
+    assert await session.documents.delete("s") == 1
+    assert lost == 1
+    await session.documents.add([Document("p", source="s")], progress=False)
+    lost = 0
+
+    async def keep_nothing(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(IdempotencyKeys, "keep", keep_nothing)
+    with pytest.raises(NotFound):
+        await session.documents.delete("s")
+
+
+async def test_old_keys_are_forgotten(client: aisdk.Client, tenant: str) -> None:
+    """After 24 hours the key is free, and its row goes with the next write."""
+    session = client.session(tenant)
+    await session.documents.add(
+        [Document("p", source="a"), Document("q", source="b")], progress=False
+    )
+    assert await session.with_options(idempotency_key="old").documents.delete("a") == 1
+
+    async def age() -> None:
+        async with client._parts.database.bulk(tenant) as connection:
+            await connection.execute(
+                "UPDATE aisdk.idempotency SET created_at = now() - interval '25 hours'"
+            )
+
+    await client._portal.hop(age)
+    assert await session.with_options(idempotency_key="old").documents.delete("b") == 1
+    assert [row["key"] for row in await kept(client, tenant)] == ["key:old"]
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "line\nbreak", 7, b"k"])
+def test_unfit_key_is_refused(session: aisdk.Session, key: Any) -> None:
+    """When the session is made."""
+    with pytest.raises(InvalidInput, match="idempotency_key"):
+        session.with_options(idempotency_key=key)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"deadline_s": 0},
+        {"deadline_s": -1},
+        {"deadline_s": True},
+        {"deadline_s": "1"},
+        {"retries": 4},
+        {"retries": -1},
+        {"retries": True},
+        {"retries": 1.5},
+        {"colour": "red"},
+    ],
+    ids=repr,
+)
+def test_unfit_option_is_refused(session: aisdk.Session, options: dict[str, Any]) -> None:
+    """With the range, or the names there are."""
+    with pytest.raises(InvalidInput):
+        session.with_options(**options)
+
+
+def test_options_add_up_and_reach_the_async_session(session: aisdk.Session) -> None:
+    """Later ones change those they name."""
+    changed = session.with_options(deadline_s=5).with_options(retries=0)
+    assert (changed._options.deadline_s, changed._options.retries) == (5, 0)
+    assert changed.asynchronous()._options == changed._options
+    assert changed.asynchronous().with_options(retries=2)._options.retries == 2
+    assert session._options.deadline_s is None
+
+
+def test_iterator_has_no_fixed_content(session: aisdk.Session) -> None:
+    """It could be read only once: a list is asked for."""
+    with pytest.raises(InvalidInput, match="list"):
+        keyed(session).documents.add((text for text in ["a"]), progress=False)
+
+
+SAME: list[tuple[Any, Any]] = [
+    ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+    ([1, "x", None], (1, "x", None)),
+    ({1, 2, 3}, {3, 2, 1}),
+    (Document("x", source="s"), Document("x", source="s")),
+    (pd.DataFrame({"text": ["a"]}), pd.DataFrame({"text": ["a"]})),
+    (Path("a/b"), Path("a/b")),
+]
+OTHER: list[tuple[Any, Any]] = [
+    (1, True),
+    (1, "1"),
+    ("1", b"1"),
+    (["ab", "c"], ["a", "bc"]),
+    ([["a"], "b"], [["a", "b"]]),
+    ({"a": {"b": 1}}, {"a": 1}),
+    (None, "None"),
+    (Document("x", source="s"), Document("x", source="t")),
+    (pd.DataFrame({"text": ["a"]}), pd.DataFrame({"text": ["b"]})),
+    (pd.DataFrame({"text": ["a"]}), pd.DataFrame({"other": ["a"]})),
+]
+
+
+@pytest.mark.parametrize(("one", "two"), SAME)
+def test_same_content_has_the_same_fingerprint(one: Any, two: Any) -> None:
+    """However it is held."""
+    assert fingerprint(one) == fingerprint(two)
+
+
+@pytest.mark.parametrize(("one", "two"), OTHER)
+def test_other_content_has_another_fingerprint(one: Any, two: Any) -> None:
+    """However alike it looks."""
+    assert fingerprint(one) != fingerprint(two)
+
+
+def test_keys_survive_in_new_sessions(client: aisdk.Client, tenant: str) -> None:
+    """They are kept in the database, not in the session."""
+    key = str(uuid.uuid4())
+    fill(aisdk.connect(tenant, client=client))
+    for _ in range(3):
+        session = aisdk.connect(tenant, client=client)
+        assert keyed(session, key).documents.delete(where={}) == 5
