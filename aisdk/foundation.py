@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aisdk.core.runtime.guard import Call, Guard, Step
     from aisdk.core.runtime.intake import Intake
     from aisdk.core.runtime.limits import Limiter
+    from aisdk.core.runtime.tracing import Telemetry
     from aisdk.core.storage.cache import RedisServer
     from aisdk.core.storage.embedded import EmbeddedServer
     from aisdk.core.storage.engine import Database, PoolOptions
@@ -69,11 +70,13 @@ class Foundation:
         from aisdk.core.runtime.deadline import DeadlineStep
         from aisdk.core.runtime.logging import context_step, logger
         from aisdk.core.runtime.meter import MeterStep
+        from aisdk.core.runtime.tracing import TraceStep
 
         settings = self._settings
         return [
             self.intake,
             context_step,
+            TraceStep(_telemetry(settings)),
             MeterStep(logger(), record),
             DeadlineStep(call_s=settings.deadline_s, bulk_s=settings.bulk_deadline_s),
         ]
@@ -199,6 +202,13 @@ class Foundation:
         from aisdk.core.lexical import Analyzer
 
         return lru_cache(maxsize=64)(Analyzer)
+
+
+def _telemetry(settings: Settings) -> Telemetry:
+    from aisdk.core.runtime.tracing import NoTelemetry
+    from aisdk.integrations.opentelemetry import OpenTelemetry
+
+    return OpenTelemetry() if settings.telemetry == "opentelemetry" else NoTelemetry()
 
 
 def _pool_options(settings: Settings, size: int) -> PoolOptions:

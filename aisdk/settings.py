@@ -56,6 +56,7 @@ class Settings(BaseSettings):
         embedding_api_key: ``AISDK_EMBEDDING_API_KEY``: its key.
         minilm_path: ``AISDK_MINILM_PATH``: folder with MiniLM's model.safetensors and
             tokenizer.json.
+        telemetry: ``AISDK_TELEMETRY``: ``opentelemetry`` for spans and metrics, or ``none``.
     """
 
     model_config = SettingsConfigDict(
@@ -86,6 +87,7 @@ class Settings(BaseSettings):
     embedding_dimension: int | None = Field(default=None, ge=1, le=16_000)
     embedding_api_key: SecretStr | None = None
     minilm_path: Path | None = None
+    telemetry: Literal["none", "opentelemetry"] = "none"
 
     @field_validator("database_url", "database_owner_url", "platform_database_url")
     @classmethod

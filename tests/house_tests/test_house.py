@@ -44,6 +44,7 @@ HEAVY: Final = (
     "ipywidgets",
     "numpy",
     "onnxruntime",
+    "opentelemetry",
     "pandas",
     "pyarrow",
     "redis",

@@ -152,6 +152,7 @@ DEFAULTS: Final = {
     "embedding_dimension": None,
     "embedding_api_key": None,
     "minilm_path": None,
+    "telemetry": "none",
 }
 
 

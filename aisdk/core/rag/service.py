@@ -254,7 +254,7 @@ def _request(
     _check_text(text, needed=mode != "dense" or vector is None)
     if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= LARGEST_K:
         raise InvalidInput(f"top_k must be a whole number from 1 to {LARGEST_K:,}.")
-    weight, min_score = _number(options, "weight"), _number(options, "min_score")
+    weight = _number("weight", options.get("weight"))
     if weight is not None and not 0 <= weight <= 1:
         raise InvalidInput("weight must be from 0 (words only) to 1 (meaning only).")
     if where is not None:
@@ -264,20 +264,11 @@ def _request(
         top_k=top_k,
         mode=mode,
         where=where,
-        min_score=min_score,
+        min_score=_number("min_score", options.get("min_score")),
         one_per_document=bool(options.get("one_per_document", False)),
         weight=weight,
     )
     return request, vector
-
-
-def _number(options: Mapping[str, Any], name: str) -> float | None:
-    value = options.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, Real):
-        raise InvalidInput(f"{name} must be a number.")
-    return float(value)
 
 
 def _check_text(text: Any, *, needed: bool) -> None:
@@ -306,6 +297,12 @@ def _given(vector: NDArray[np.float32]) -> Callable[[], Awaitable[NDArray[np.flo
         return vector
 
     return give
+
+
+def _number(name: str, value: Any) -> float | None:
+    if value is not None and not isinstance(value, Real):
+        raise InvalidInput(f"{name} must be a number.")
+    return None if value is None else float(value)
 
 
 def _is_plain(request: Request) -> bool:

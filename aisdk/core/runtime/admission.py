@@ -106,8 +106,8 @@ class Admission:
         return tenant
 
     def _give_up(self, tenant_id: str, place: asyncio.Future[None]) -> None:
-        tenant = self._tenants[tenant_id]
-        if place in tenant.queue:
+        tenant = self._tenants.get(tenant_id)
+        if tenant and place in tenant.queue:
             del tenant.queue[place]
             self._tidy(tenant_id, tenant)
         elif not place.cancelled():  # it got its place and was cancelled before it could run

@@ -18,6 +18,7 @@ from tenacity import (
 from aisdk.core.runtime.breaker import Breaker, Open, Permit
 from aisdk.core.runtime.deadline import current_scope, remaining_s
 from aisdk.core.runtime.options import MOST_RETRIES
+from aisdk.core.runtime.tracing import traced
 from aisdk.errors import (
     AisdkError,
     CircuitOpen,
@@ -127,7 +128,7 @@ class Dependency:
             reraise=True,
         )
         try:
-            return await engine(self._attempt, work, timeout_s)
+            return await engine(traced(lambda: self._attempt(work, timeout_s), self.name))
         except (TryAgain, ConnectionError, TimeoutError) as error:
             if isinstance(error, AisdkError):
                 raise
