@@ -377,6 +377,41 @@ def argument_cases() -> Iterator[Case]:
         yield name, partial(_with_word, call)
 
 
+def platform_cases() -> Iterator[Case]:
+    """Options, cache, usage and tenants with arguments that are not acceptable."""
+    calls: dict[str, Callable[[aisdk.Session, str], Any]] = {
+        "option-long-key": lambda s, w: s.with_options(idempotency_key=w * 20),
+        "option-key": lambda s, w: s.with_options(idempotency_key=w + "\n"),
+        "option-deadline": lambda s, w: s.with_options(deadline_s=w),  # type: ignore[arg-type]
+        "option-retries": lambda s, w: s.with_options(retries=w),  # type: ignore[arg-type]
+        "option-reused-key": _use_a_key_twice,
+        "cache-key": lambda s, w: s.cache.get(w + "\0"),
+        "cache-key-kind": lambda s, w: s.cache.get([w]),  # type: ignore[arg-type]
+        "cache-long-key": lambda s, w: s.cache.set(w * 500, 1, ttl_s=1),
+        "cache-value": lambda s, w: s.cache.set(w, {w: object()}, ttl_s=1),
+        "cache-large": lambda s, w: s.cache.set(w, w * 200_000, ttl_s=1),
+        "cache-ttl": lambda s, w: s.cache.set(w, w, ttl_s=w),  # type: ignore[arg-type]
+        "usage-days": lambda s, w: s.usage.list(days=w),  # type: ignore[arg-type]
+        "tenants-create": lambda s, w: asyncio.run(s.client.tenants.create(w + "/")),
+        "tenants-tier": lambda s, w: asyncio.run(s.client.tenants.create(w, tier=w)),
+        "tenants-get": lambda s, w: asyncio.run(s.client.tenants.get(w)),
+        "tenants-erase": lambda s, w: asyncio.run(s.client.tenants.erase(w)),
+        "tenants-export": lambda s, w: asyncio.run(
+            s.client.tenants.export(s.tenant_id, f"/dev/null/{w}")
+        ),
+        "tenants-import": lambda s, w: asyncio.run(s.client.tenants.import_(f"/nowhere/{w}")),
+    }
+    for name, call in calls.items():
+        yield name, partial(_with_word, call)
+
+
+def _use_a_key_twice(session: aisdk.Session, word: str) -> None:
+    keyed = session.with_options(idempotency_key=word)
+    assert word not in repr(keyed)
+    keyed.documents.add([word], progress=False)
+    keyed.documents.delete(where={word: word})
+
+
 def _with_word(call: Callable[[aisdk.Session, str], Any], stage: Stage) -> None:
     call(stage.session, stage.secret("word"))
 
@@ -633,6 +668,7 @@ CASES: Final = [
     *statement_cases(),
     *filter_cases(),
     *argument_cases(),
+    *platform_cases(),
     *add_cases(),
     *embedding_cases(),
     *key_cases(),
