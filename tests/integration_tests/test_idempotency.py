@@ -145,7 +145,6 @@ async def test_twenty_at_once_have_one_effect(client: aisdk.Client, tenant: str)
             try:
                 return await once.documents.delete(f"s{number}")
             except InProgress as error:
-                assert error.retry_after_s > 0
                 await asyncio.sleep(error.retry_after_s / 10)
 
     answers = await asyncio.gather(*(delete(number) for number in range(10) for _ in range(20)))
