@@ -18,6 +18,7 @@ import aisdk
 from aisdk.settings import Settings
 
 KILLS = {"short": 4, "full": 60}
+LIMITER_SECONDS = {"short": 2, "full": 60}
 REPORT = os.environ.get("AISDK_FAULTS_REPORT")  # read before the environment is cleaned
 
 
@@ -31,6 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def kills(request: pytest.FixtureRequest) -> int:
     """How often to kill."""
     return KILLS[request.config.getoption("--faults")]
+
+
+@pytest.fixture
+def limiter_seconds(request: pytest.FixtureRequest) -> int:
+    """How long to press on a limiter."""
+    return LIMITER_SECONDS[request.config.getoption("--faults")]
 
 
 @pytest.fixture(scope="session", autouse=True)
