@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 import aisdk
-from aisdk import wiring
+from aisdk import foundation
 from aisdk.core.runtime.tracing import NoTelemetry
 from aisdk.errors import BadReply, ConfigError, InvalidInput
 from aisdk.integrations import opentelemetry
@@ -70,7 +70,7 @@ def collected(home: Path, tenant: str, monkeypatch: pytest.MonkeyPatch) -> Itera
     tracers, meters = TracerProvider(), MeterProvider([reader])
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
     telemetry = opentelemetry.OpenTelemetry(tracers=tracers, meters=meters)
-    monkeypatch.setattr(wiring, "_telemetry", lambda _: telemetry)
+    monkeypatch.setattr(foundation, "_telemetry", lambda _: telemetry)
     settings = Settings(
         home=home,
         embedding="remote",
@@ -183,6 +183,6 @@ def test_missing_package_is_named_with_the_command(
 
 def test_setting_chooses_the_application_s_providers_or_none(home: Path) -> None:
     """None by default."""
-    chosen = wiring._telemetry(Settings(home=home, telemetry="opentelemetry"))
+    chosen = foundation._telemetry(Settings(home=home, telemetry="opentelemetry"))
     assert isinstance(chosen, opentelemetry.OpenTelemetry)
-    assert isinstance(wiring._telemetry(Settings(home=home)), NoTelemetry)
+    assert isinstance(foundation._telemetry(Settings(home=home)), NoTelemetry)
