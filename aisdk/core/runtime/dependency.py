@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -21,6 +22,7 @@ from aisdk.core.runtime.options import MOST_RETRIES
 from aisdk.core.runtime.tracing import traced
 from aisdk.errors import (
     AisdkError,
+    Busy,
     CircuitOpen,
     Contention,
     DeadlineExceeded,
@@ -30,6 +32,7 @@ from aisdk.errors import (
 __all__ = ["LONGEST_WAIT_S", "Dependency", "RetryBudget", "TryAgain"]
 
 LONGEST_WAIT_S: Final = 60.0  # asked to wait longer than this, a call gives up at once
+FAIR_S: Final = 1.0  # a deadline that left a service less time than this says nothing about it
 _BACKOFF: Final = wait_random_exponential(multiplier=0.2, max=5.0)  # full jitter
 
 T = TypeVar("T")
@@ -149,21 +152,23 @@ class Dependency:
         return self._budget.spend(_tenant())
 
     async def _attempt(self, work: Callable[[], Awaitable[T]], timeout_s: float | None) -> T:
-        permit = self._enter()
-        try:
-            result = await self._timed(work, timeout_s)
-        except asyncio.CancelledError:
-            # Our deadline speaks against the service; a caller who leaves says nothing about it.
-            (permit.failed if remaining_s() == 0 else permit.neutral)()
-            raise
-        except Exception as error:
-            (permit.failed if _is_failure(error) else permit.succeeded)()
-            raise
-        except BaseException:
-            permit.neutral()
-            raise
-        permit.succeeded()
-        return result
+        with self._enter() as permit:
+            started = time.monotonic()
+            try:
+                result = await self._timed(work, timeout_s)
+            except (asyncio.CancelledError, DeadlineExceeded):
+                # A deadline speaks against the service if it was a fair one: else a tenant could
+                # open the circuit for all. A caller who leaves says nothing about it.
+                if remaining_s() == 0 and time.monotonic() - started >= FAIR_S:
+                    permit.failed()
+                raise
+            except (Busy, CircuitOpen):  # it was not asked
+                raise
+            except Exception as error:
+                (permit.failed if _is_failure(error) else permit.succeeded)()
+                raise
+            permit.succeeded()
+            return result
 
     def _enter(self) -> Permit:
         try:
@@ -226,7 +231,7 @@ def _may_pass(error: BaseException) -> bool:
 def _is_failure(error: Exception) -> bool:
     """Whether an error speaks against the service, and not against what it was asked."""
     if isinstance(error, AisdkError):
-        return type(error) in (Unavailable, DeadlineExceeded)
+        return type(error) is Unavailable
     return isinstance(error, TryAgain | ConnectionError | TimeoutError)
 
 

@@ -69,12 +69,15 @@ class Standing:
         active: Whether it is served.
         limits: Those of its tier, and its own where it has some.
         language: Of its store when that is made; ``None`` for the client's.
+        since: When it was registered, in seconds of Unix time: tells it from an erased one of the
+            same name.
     """
 
     tier: str
     active: bool
     limits: Limits
     language: str | None = None
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

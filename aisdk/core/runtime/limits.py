@@ -31,6 +31,7 @@ __all__ = [
 
 CHARACTERS_A_TOKEN: Final = 4
 SLOW_S: Final = 0.25
+WAITING: Final = 0.9  # of the time that a call has left; the rest is for what it waits for
 NO_CAP: Final = 1_000_000
 
 
@@ -162,14 +163,15 @@ class Turns:
         """Runs the block when it is the turn of the current call's tenant.
 
         Raises:
-            Busy: It did not come in time.
+            Busy: It did not come in time, which says nothing about the database.
         """
-        scope, standing = current_scope(), current_standing()
+        scope, standing, left_s = current_scope(), current_standing(), remaining_s()
         tenant_id = "" if scope is None else scope.tenant_id
         weight = Limits().weight if standing is None else standing.limits.weight
+        wait_s = self._wait_s if left_s is None else min(self._wait_s, left_s * WAITING)
         async with AsyncExitStack() as stack:
             try:
-                async with asyncio.timeout(self._wait_s):
+                async with asyncio.timeout(wait_s):
                     await stack.enter_async_context(
                         self._admission.enter(tenant_id, weight, self._slots)
                     )

@@ -60,6 +60,10 @@ class Keys(Protocol):
         """A transaction for a write and its answer."""
         ...
 
+    async def once(self, tenant_id: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        """The result of a write that is one transaction and bears no key."""
+        ...
+
     async def lock(self, tenant_id: str, key: str) -> bool:
         """Takes the key for the rest of the unit; whether it was free."""
         ...
@@ -92,10 +96,10 @@ class Repeat(Protocol):
 class ReplayStep:
     """Does each write once.
 
-    A write of one transaction stores its answer in the same transaction, under its caller's key or
-    one of its own, so that a repetition after a lost COMMIT finds it. A write of many transactions
-    holds its key by a lease that it renews; what it did before it was killed is found unchanged by
-    whoever does it again.
+    A write of one transaction with a key stores its answer in the same transaction, so that a
+    repetition after a lost COMMIT finds it; without a key the database is asked what became of the
+    transaction. A write of many transactions holds its key by a lease that it renews; what it did
+    before it was killed is found unchanged by whoever does it again.
 
     Args:
         keys: Where keys and answers are kept.
@@ -110,64 +114,66 @@ class ReplayStep:
 
     async def __call__(self, call: Call, proceed: Proceed) -> Any:
         """The answer of the first call with this key."""
-        if call.verb.reads or not call.verb.stored:
-            return await proceed(call)
         key = call.options.idempotency_key
-        if call.verb.bulk:
-            return await (proceed(call) if key is None else self._leased(call, proceed))
-        return await self._whole(call, proceed)
+        if call.verb.reads:
+            return await proceed(call)
+        if key is not None:
+            request = _Request(call, key)
+            return await (self._leased if call.verb.bulk else self._whole)(request, proceed)
+        if call.verb.bulk or not call.verb.stored:
+            return await proceed(call)
 
-    async def _whole(self, call: Call, proceed: Proceed) -> Any:
+        async def work() -> Any:
+            return await proceed(call)
+
+        return await self._keys.once(call.tenant_id, work)
+
+    async def _whole(self, request: _Request, proceed: Proceed) -> Any:
         """One transaction of the write and its answer."""
-        name, mark = _name(call), _mark(call)
-        tries = 0
 
         async def once() -> Any:
-            nonlocal tries
-            tries += 1
-            async with self._keys.unit(call.tenant_id):
-                if call.options.idempotency_key is not None or tries > 1:
-                    kept = await self._taken(call, name, mark, SHORT_S)
-                    if kept is not None:
-                        return _answer(call, kept)
-                result = await proceed(call)
-                await self._keep(call, name, mark, _packed(result))
+            async with self._keys.unit(request.call.tenant_id):
+                kept = await self._taken(request)
+                if kept is not None:
+                    return _answer(request.call, kept)
+                result = await proceed(request.call)
+                await self._keep(request, _packed(result))
             return result
 
         return await self._repeat(once)
 
-    async def _leased(self, call: Call, proceed: Proceed) -> Any:
+    async def _leased(self, request: _Request, proceed: Proceed) -> Any:
         """A write of many transactions, its key held from the first to the answer."""
-        name, mark = _name(call), _mark(call)
 
         async def claim() -> Any:
-            async with self._keys.unit(call.tenant_id):
-                kept = await self._taken(call, name, mark, SHORT_S)
+            async with self._keys.unit(request.call.tenant_id):
+                kept = await self._taken(request)
                 if kept is None:
-                    await self._keep(call, name, mark, None)
+                    await self._keep(request, None)
                 return kept
 
         kept = await self._repeat(claim)
         if kept is not None:
-            return _answer(call, kept)
-        async with self._held(call, name):
-            result = await proceed(call)
+            return _answer(request.call, kept)
+        async with self._held(request):
+            result = await proceed(request.call)
 
             async def answer() -> None:
-                async with self._keys.unit(call.tenant_id):
-                    await self._keep(call, name, mark, _packed(result))
+                async with self._keys.unit(request.call.tenant_id):
+                    await self._keep(request, _packed(result))
 
             await self._repeat(answer)
         return result
 
-    async def _taken(self, call: Call, name: str, mark: bytes, wait_s: float) -> Any:
+    async def _taken(self, request: _Request) -> Any:
         """What is kept under the key, which is ours now; ``None`` where the work is to be done."""
-        if not await self._keys.lock(call.tenant_id, name):
-            raise _running(wait_s)
-        kept = await self._keys.find(call.tenant_id, name)
+        call = request.call
+        if not await self._keys.lock(call.tenant_id, request.name):
+            raise _running(SHORT_S)
+        kept = await self._keys.find(call.tenant_id, request.name)
         if kept is None:
             return None
-        if kept.verb != call.verb.name or kept.fingerprint != mark:
+        if kept.verb != call.verb.name or kept.fingerprint != request.mark:
             raise IdempotencyConflict(hint="Use a new key for a new request.")
         if kept.answer is not None:
             return kept
@@ -175,30 +181,51 @@ class ReplayStep:
             raise _running(min(kept.leased_s, LEASE_S / 3))
         return None
 
-    async def _keep(self, call: Call, name: str, mark: bytes, answer: bytes | None) -> None:
-        kept = self._kept(call.verb.name, mark, call.request_id, answer, LEASE_S)
-        await self._keys.keep(call.tenant_id, name, kept)
+    async def _keep(self, request: _Request, answer: bytes | None) -> None:
+        call = request.call
+        kept = self._kept(call.verb.name, request.mark, call.request_id, answer, LEASE_S)
+        await self._keys.keep(call.tenant_id, request.name, kept)
 
     @asynccontextmanager
-    async def _held(self, call: Call, name: str) -> AsyncIterator[None]:
+    async def _held(self, request: _Request) -> AsyncIterator[None]:
         """Renews the lease meanwhile, and gives it back where no answer comes."""
-        renewing = asyncio.create_task(self._renew(call, name))
+        call = request.call
+        renewing = asyncio.create_task(self._renew(request))
         try:
             yield
         except BaseException:
             with suppress(AisdkError, TimeoutError, asyncio.CancelledError):
                 async with asyncio.timeout(RELEASE_S):
-                    await self._keys.release(call.tenant_id, name, call.request_id)
+                    await self._keys.release(call.tenant_id, request.name, call.request_id)
             raise
         finally:
             renewing.cancel()
             await asyncio.wait([renewing])
 
-    async def _renew(self, call: Call, name: str) -> None:
+    async def _renew(self, request: _Request) -> None:
+        call = request.call
         while True:
             await asyncio.sleep(LEASE_S / 3)
             with suppress(AisdkError):  # the next time will do; if none does, the lease ends
-                await self._keys.renew(call.tenant_id, name, call.request_id, LEASE_S)
+                await self._keys.renew(call.tenant_id, request.name, call.request_id, LEASE_S)
+
+
+class _Request:
+    """A call with its key.
+
+    Attributes:
+        call: The call.
+        name: Under which its answer is kept.
+        mark: A digest of what was asked.
+    """
+
+    __slots__ = ("call", "mark", "name")
+
+    def __init__(self, call: Call, key: str) -> None:
+        positional, named = call.arguments
+        self.call = call
+        self.name = f"key:{key}"
+        self.mark = fingerprint(positional, named)
 
 
 def fingerprint(*values: Any) -> bytes:
@@ -244,18 +271,6 @@ def _plain(value: Any) -> Any:
         "A request with an idempotency key was given something without fixed content.",
         hint="Pass a list instead of an iterator.",
     )
-
-
-def _mark(call: Call) -> bytes:
-    if call.options.idempotency_key is None:
-        return b""
-    positional, named = call.arguments
-    return fingerprint(positional, named)
-
-
-def _name(call: Call) -> str:
-    key = call.options.idempotency_key
-    return f"request:{call.request_id}" if key is None else f"key:{key}"
 
 
 def _running(wait_s: float) -> InProgress:

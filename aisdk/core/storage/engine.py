@@ -21,6 +21,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from aisdk.core.storage.translation import LOST, translated
+from aisdk.errors import Unavailable
 
 __all__ = [
     "Around",
@@ -37,6 +38,8 @@ T = TypeVar("T")
 
 SET_TENANT: Final = "SELECT set_config('aisdk.tenant_id', $1, true)"
 REST_S: Final = 1.0  # how long a cancelled statement may take to end
+XACT: Final = "SELECT pg_current_xact_id_if_assigned()::text"
+XACT_STATUS: Final = "SELECT pg_xact_status($1::text::xid8)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +188,43 @@ class Database:
         Within a ``unit`` it is a part of that, and not repeated by itself.
         """
         return await (work() if _unit.get() is not None else self._around.repeat(work))
+
+    async def exactly_once(self, tenant_id: str, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of a unit, begun again where it was lost; its effect is there once.
+
+        Where the answer to COMMIT was lost, the server is asked what became of the transaction.
+
+        Args:
+            tenant_id: The tenant.
+            work: What belongs to the unit; it has no other effects.
+
+        Raises:
+            Unavailable: The server does not know yet what became of an earlier attempt.
+        """
+        earlier: list[tuple[str, T]] = []
+
+        async def attempt() -> T:
+            if earlier and await self._was_committed(earlier[-1][0]):
+                return earlier[-1][1]
+            async with self.unit(tenant_id) as connection:
+                result = await work()
+                number = await (await _driver_of(connection)).fetchval(XACT)
+                if number is not None:
+                    earlier.append((number, result))
+            return result
+
+        return await self.repeat(attempt)
+
+    async def _was_committed(self, number: str) -> bool:
+        async with self.driver() as connection:
+            status = await connection.fetchval(XACT_STATUS, number)
+        if status == "in progress":
+            raise Unavailable(
+                "The database has not ended an earlier attempt of this call yet.",
+                hint="Try again in a few seconds.",
+                dependency="postgres",
+            )
+        return bool(status == "committed")
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aisdk.core.storage.engine import Database, repeated
 
 __all__ = ["IdempotencyKeys", "Kept"]
+
+T = TypeVar("T")
 
 # Held until the transaction ends, however it ends: nothing is left behind by a killed process.
 LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended($1 || ':' || $2, 4711))"
@@ -69,6 +72,10 @@ class IdempotencyKeys:
     def unit(self, tenant_id: str) -> AbstractAsyncContextManager[Any]:
         """A transaction for a write and its answer."""
         return self._database.unit(tenant_id)
+
+    async def once(self, tenant_id: str, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of a write that is one transaction and bears no key."""
+        return await self._database.exactly_once(tenant_id, work)
 
     async def lock(self, tenant_id: str, key: str) -> bool:
         """Takes the key for the rest of the unit; whether it was free."""

@@ -89,7 +89,14 @@ stores: Final = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("document_count", BigInteger, nullable=False, server_default=text("0")),
     Column("size_bytes", BigInteger, nullable=False, server_default=text("0")),
-    Column("generation", BigInteger, nullable=False, server_default=text("0")),
+    Column(
+        "generation",
+        BigInteger,
+        nullable=False,
+        server_default=text(
+            "((EXTRACT(epoch FROM clock_timestamp()) * (1000000)::numeric))::bigint"
+        ),
+    ),
     ForeignKeyConstraint(["tenant_id"], ["aisdk.tenants.tenant_id"], name="stores_tenant"),
 )
 
@@ -182,6 +189,7 @@ idempotency: Final = Table(
     Column("answer", LargeBinary),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     ForeignKeyConstraint(["tenant_id"], ["aisdk.tenants.tenant_id"], name="idempotency_tenant"),
+    Index("idempotency_by_age", "tenant_id", "created_at"),
 )
 
 usage: Final = Table(

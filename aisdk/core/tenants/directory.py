@@ -23,7 +23,8 @@ UNKNOWN_S: Final = 1.0
 MOST: Final = 20_000
 LIMITS: Final = tuple(field.name for field in fields(Limits))
 STANDING: Final = f"""
-SELECT tier, state, settings::text AS settings, {", ".join(LIMITS)} FROM aisdk.tenant($1)
+SELECT tier, state, settings::text AS settings, created_at, {", ".join(LIMITS)}
+FROM aisdk.tenant($1)
 """  # noqa: S608  # nosec B608  # the names of our own fields
 
 
@@ -92,4 +93,5 @@ def standing_of(row: Mapping[str, Any]) -> Standing:
         active=row["state"] == "active",
         limits=Limits(**{name: settings.get(name, row[name]) for name in LIMITS}),
         language=settings.get("language"),
+        since=row["created_at"].timestamp(),
     )

@@ -61,13 +61,16 @@ class TenantStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @repeated
     async def enroll(self, tenant_id: str, tier: str, settings: Mapping[str, Any]) -> bool:
         """Registers a tenant; whether it was new."""
         statement = upsert(tenants).values(tenant_id=tenant_id, tier=tier, settings=dict(settings))
-        async with self._database.transaction(tenant_id) as connection:
-            done = await connection.execute(statement.on_conflict_do_nothing())
-        return bool(done.rowcount)
+
+        async def enroll() -> bool:
+            async with self._database.transaction(tenant_id) as connection:
+                done = await connection.execute(statement.on_conflict_do_nothing())
+                return bool(done.rowcount)
+
+        return await self._database.exactly_once(tenant_id, enroll)
 
     @repeated
     async def one(self, tenant_id: str) -> tuple[Any, ...] | None:
@@ -115,12 +118,14 @@ class TenantStore:
         async with self._database.transaction("") as connection:
             await connection.execute(statement)
 
-    @repeated
     async def erase(self, tenant_id: str) -> dict[str, int]:
         """Deletes everything of a tenant in one transaction; how many rows of each kind.
 
         A write that runs meanwhile ends before, or finds no tenant any more.
         """
+        return await self._database.exactly_once(tenant_id, lambda: self._delete(tenant_id))
+
+    async def _delete(self, tenant_id: str) -> dict[str, int]:
         async with self._database.bulk(tenant_id) as connection:
             await connection.execute(LOCK_STORE, tenant_id)
             await connection.execute(LOCK, tenant_id)

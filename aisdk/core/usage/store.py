@@ -34,9 +34,13 @@ class UsageStore:
         self._database = database
 
     async def add(self, tenant_id: str, rows: Sequence[Row]) -> None:
-        """Adds to what is there. Not repeated: a lost answer would count twice."""
-        async with self._database.bulk(tenant_id) as connection:
-            await connection.execute(ADD, tenant_id, *map(list, zip(*rows, strict=True)))
+        """Adds to what is there."""
+
+        async def add() -> None:
+            async with self._database.bulk(tenant_id) as connection:
+                await connection.execute(ADD, tenant_id, *map(list, zip(*rows, strict=True)))
+
+        await self._database.exactly_once(tenant_id, add)
 
     @repeated
     async def since(self, tenant_id: str, start: datetime, most: int) -> list[Any]:

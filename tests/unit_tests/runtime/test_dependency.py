@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import pytest
 
+from aisdk.core.runtime import dependency
 from aisdk.core.runtime.breaker import Breaker
 from aisdk.core.runtime.deadline import DeadlineStep
-from aisdk.core.runtime.dependency import LONGEST_WAIT_S, Dependency, RetryBudget, TryAgain
+from aisdk.core.runtime.dependency import (
+    FAIR_S,
+    LONGEST_WAIT_S,
+    Dependency,
+    RetryBudget,
+    TryAgain,
+)
 from aisdk.core.runtime.guard import Call, Verb
 from aisdk.core.runtime.options import CallOptions
 from aisdk.errors import (
@@ -291,10 +299,51 @@ async def test_deadline_counts_as_failure_and_cancellation_does_not() -> None:
         task.cancel()
         await asyncio.wait([task])
     assert breaker.state == "closed"
-    for _ in range(4):
-        with pytest.raises(DeadlineExceeded):
-            await within_of(0.01, service, hang)
+    fair = [within_of(FAIR_S + 0.05, service, hang) for _ in range(4)]
+    outcomes = await asyncio.gather(*fair, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {DeadlineExceeded}
     assert breaker.state == "open"
+
+
+async def test_hurried_caller_cannot_open_the_circuit_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A deadline of a few milliseconds is no failure of the service; the control counts it."""
+
+    async def answer_late() -> str:
+        await asyncio.sleep(0.05)
+        return "done"
+
+    async def hurry() -> Breaker:
+        breaker = Breaker("test service", minimum=4)
+        service = failing(breaker)
+        for _ in range(8):
+            with suppress(DeadlineExceeded, CircuitOpen):
+                await within_of(0.005, service, answer_late)
+        return breaker
+
+    breaker = await hurry()
+    assert breaker.state == "closed"
+    assert await failing(breaker).call(answer_late) == "done"
+    monkeypatch.setattr(dependency, "FAIR_S", 0.0)
+    assert (await hurry()).state == "open"
+
+
+@pytest.mark.parametrize("error", [Busy(), CircuitOpen()])
+async def test_service_that_was_not_asked_is_neither_better_nor_worse(error: Exception) -> None:
+    """A probe that found no place leaves the circuit half open, to the next one."""
+    now = 0.0
+    breaker = Breaker("test service", minimum=4, clock=lambda: now)
+    service = failing(breaker)
+    for _ in range(4):
+        with pytest.raises(Unavailable):
+            await service.call(Flaky(ConnectionResetError()))
+    now = 10.0
+    with pytest.raises(type(error)):
+        await service.call(Flaky(error))
+    assert breaker.state == "half_open"
+    assert await service.call(Flaky()) == "done"
+    assert breaker.state == "closed"
 
 
 async def within_of(deadline_s: float, service: Dependency, call: Callable[[], Any]) -> Any:

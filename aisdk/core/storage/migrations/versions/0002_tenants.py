@@ -15,6 +15,8 @@ branch_labels: Final = None
 depends_on: Final = None
 
 # A limit that is NULL is none. Tenants that were there before keep working without limits.
+# A store's generation starts at the time it was made: one that was erased and made again never
+# comes to a generation under which somebody's cache still holds hits.
 TABLES: Final = """
 CREATE TABLE aisdk.tiers (
     tier text PRIMARY KEY,
@@ -48,9 +50,10 @@ CREATE TABLE aisdk.idempotency (
     leased_until timestamptz NOT NULL,
     answer bytea,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant_id, key),
     CONSTRAINT idempotency_tenant FOREIGN KEY (tenant_id) REFERENCES aisdk.tenants
 );
+CREATE INDEX idempotency_by_age ON aisdk.idempotency (tenant_id, created_at);
+ALTER TABLE aisdk.idempotency ADD PRIMARY KEY (tenant_id, key);
 CREATE TABLE aisdk.usage (
     tenant_id text,
     hour timestamptz,
@@ -65,7 +68,8 @@ CREATE TABLE aisdk.usage (
 ALTER TABLE aisdk.stores
     ADD document_count bigint NOT NULL DEFAULT 0,
     ADD size_bytes bigint NOT NULL DEFAULT 0,
-    ADD generation bigint NOT NULL DEFAULT 0
+    ADD generation bigint NOT NULL
+        DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 """
 
 # The owner is behind the wall too, and steps around it for the time of this transaction.
@@ -96,17 +100,17 @@ END
 $$;
 CREATE FUNCTION aisdk.tenant(p_tenant text)
 RETURNS TABLE (
-    tier text, state text, settings jsonb, requests_per_minute bigint, burst bigint,
-    concurrent_calls bigint, tokens_per_minute bigint, documents bigint, size_bytes bigint,
-    weight double precision
+    tier text, state text, settings jsonb, created_at timestamptz, requests_per_minute bigint,
+    burst bigint, concurrent_calls bigint, tokens_per_minute bigint, documents bigint,
+    size_bytes bigint, weight double precision
 )
 LANGUAGE plpgsql STABLE SECURITY INVOKER
 AS $$
 BEGIN
     PERFORM set_config('aisdk.tenant_id', p_tenant, true);
     RETURN QUERY
-        SELECT t.tier, t.state, t.settings, r.requests_per_minute, r.burst, r.concurrent_calls,
-               r.tokens_per_minute, r.documents, r.size_bytes, r.weight
+        SELECT t.tier, t.state, t.settings, t.created_at, r.requests_per_minute, r.burst,
+               r.concurrent_calls, r.tokens_per_minute, r.documents, r.size_bytes, r.weight
         FROM aisdk.tenants AS t JOIN aisdk.tiers AS r ON r.tier = t.tier
         WHERE t.tenant_id = p_tenant;
 END"""
