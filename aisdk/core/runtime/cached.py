@@ -155,13 +155,25 @@ class Cache:
         return await self._flights.run(key, load)
 
     async def erase(self, tenant_id: str) -> int:
-        """Removes all entries of a tenant; how many there were."""
+        """Removes all entries of a tenant; how many there were.
+
+        Raises:
+            Unavailable: The cache cannot be reached.
+        """
         self._counts.pop(tenant_id, None)
-        return await self._backend.count(f"tenant:{tenant_id}:", remove=True)
+        return await self._entries(tenant_id, remove=True)
 
     async def left(self, tenant_id: str) -> int:
-        """How many entries a tenant has."""
-        return await self._backend.count(f"tenant:{tenant_id}:", remove=False)
+        """How many entries a tenant has.
+
+        Raises:
+            Unavailable: The cache cannot be reached.
+        """
+        return await self._entries(tenant_id, remove=False)
+
+    async def _entries(self, tenant_id: str, *, remove: bool) -> int:
+        prefix = f"tenant:{tenant_id}:"
+        return await self._service.call(lambda: self._backend.count(prefix, remove=remove))
 
     def stats(self, tenant_id: str) -> list[tuple[str, int, int, int, int]]:
         """Namespace, hits, misses, loads and failures of a tenant since this client was made."""

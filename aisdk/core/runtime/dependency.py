@@ -18,6 +18,7 @@ from tenacity import (
 
 from aisdk.core.runtime.breaker import Breaker, Open, Permit
 from aisdk.core.runtime.deadline import current_scope, remaining_s
+from aisdk.core.runtime.logging import logger
 from aisdk.core.runtime.options import MOST_RETRIES
 from aisdk.core.runtime.tracing import traced
 from aisdk.errors import (
@@ -128,6 +129,7 @@ class Dependency:
             stop=tries.must_stop,
             wait=_wait_s,
             retry=retry_if_exception(_may_pass),
+            before_sleep=self._tell_retry,
             reraise=True,
         )
         try:
@@ -160,15 +162,31 @@ class Dependency:
                 # A deadline speaks against the service if it was a fair one: else a tenant could
                 # open the circuit for all. A caller who leaves says nothing about it.
                 if remaining_s() == 0 and time.monotonic() - started >= FAIR_S:
-                    permit.failed()
+                    self._settle(permit.failed)
                 raise
             except (Busy, CircuitOpen):  # it was not asked
                 raise
             except Exception as error:
-                (permit.failed if _is_failure(error) else permit.succeeded)()
+                self._settle(permit.failed if _is_failure(error) else permit.succeeded)
                 raise
-            permit.succeeded()
+            self._settle(permit.succeeded)
             return result
+
+    def _settle(self, settle: Callable[[], None]) -> None:
+        """Ends a permit, and tells where that opened or closed the circuit."""
+        before = self.breaker.state
+        settle()
+        after = self.breaker.state
+        if after == "open" and before != after:
+            logger().warning("dependency.open", dependency=self.name)
+        elif after == "closed" and before != after:
+            logger().info("dependency.closed", dependency=self.name)
+
+    def _tell_retry(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        code = error.code if isinstance(error, AisdkError) else Unavailable.code
+        attempts = state.attempt_number
+        logger().info("dependency.retry", dependency=self.name, attempts=attempts, error=code)
 
     def _enter(self) -> Permit:
         try:

@@ -284,6 +284,26 @@ async def test_failures_open_the_circuit_and_answers_do_not() -> None:
     assert caught.value.dependency == "test service"
 
 
+async def test_retries_and_the_circuit_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Each retry, and each opening and closing, however many calls were under way."""
+    now = 0.0
+    breaker = Breaker("test service", minimum=4, clock=lambda: now)
+    with caplog.at_level("INFO", "aisdk"):
+        calls = [failing(breaker).call(Flaky(ConnectionResetError())) for _ in range(8)]
+        await asyncio.gather(*calls, return_exceptions=True)
+        now = 10.0
+        await failing(breaker).call(Flaky())
+        await reach(Flaky(again(), again()))
+    told = [(record.getMessage(), vars(record).get("attempts")) for record in caplog.records]
+    assert told == [
+        ("dependency.open", None),
+        ("dependency.closed", None),
+        ("dependency.retry", 1),
+        ("dependency.retry", 2),
+    ]
+    assert {vars(record)["dependency"] for record in caplog.records} == {"test service"}
+
+
 async def test_deadline_counts_as_failure_and_cancellation_does_not() -> None:
     """Who leaves says nothing about the service; our own deadline does."""
     breaker = Breaker("test service", minimum=4)
