@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 import time
@@ -25,7 +26,7 @@ from aisdk.core.runtime import cached
 from aisdk.core.runtime.cached import LARGEST_BYTES, Cache, key_of
 from aisdk.core.runtime.dependency import Dependency
 from aisdk.core.storage.cache import OVERHEAD_BYTES, MemoryCache, RedisCache, RedisServer
-from aisdk.errors import InvalidInput
+from aisdk.errors import InvalidInput, Unavailable
 from aisdk.settings import Settings
 
 KIND: Final = "rag:query"
@@ -354,6 +355,72 @@ def test_hits_and_vectors_are_cached_in_valkey(shared: tuple[aisdk.Client, Any])
     assert all(direct.ttl(key) > 0 and b"pumps" not in key for key in keys)
     stats = session.cache.stats().to_frame(index="namespace")
     assert stats.loc["rag:query", ["hits", "misses", "loads"]].tolist() == [1, 1, 1]
+
+
+COMMANDS: Final = ("+get", "+set", "+del", "+scan", "+eval", "+evalsha", "+time")  # Dragonfly's too
+
+
+async def use_everything(client: aisdk.Client, tenant: str) -> None:
+    """Every verb that has to do with the cache and the limits, and erasing."""
+    await client.tenants.create(tenant)
+    await client.documents.add(tenant, ["the red pump"], progress=False)
+    for _ in range(2):
+        await client.rag.query(tenant, "pump")
+        await client.cache.set(tenant, "key", 1, ttl_s=60)
+        await client.cache.get(tenant, "key")
+        await client.cache.delete(tenant, "key")
+    await client.usage.limits(tenant)
+    receipt = await client.tenants.erase(tenant)
+    await client.tenants.verify_erased(receipt)
+
+
+@pytest.mark.parametrize("taken", [None, *COMMANDS])
+async def test_client_needs_only_commands_that_dragonfly_has(
+    home: Path, valkey: ValkeyServer, tenant: str, taken: str | None, log_events: list[str]
+) -> None:
+    """The server refuses all others. The controls: without any of them, something is amiss."""
+    admin = valkey.client()
+    allowed = [command for command in COMMANDS if command != taken]
+    admin.acl_setuser(
+        "confined",
+        enabled=True,
+        nopass=True,
+        reset=True,
+        categories=["-@all", "+@connection"],
+        commands=allowed,
+        keys=["tenant:*"],
+    )
+    if taken == "+eval":
+        admin.script_flush()
+    settings = Settings(
+        home=home,
+        embedding="none",
+        dragonfly_url=SecretStr(f"redis://confined:any@127.0.0.1:{valkey.port}"),
+    )
+    amiss = False
+    async with aisdk.Client(settings) as client:
+        try:
+            await use_everything(client, tenant)
+        except Unavailable:
+            amiss = True
+    amiss = amiss or bool({"cache.unavailable", "limits.unavailable"} & set(log_events))
+    assert amiss is (taken is not None)
+    admin.close()
+
+
+@pytest.fixture
+def log_events() -> Iterator[list[str]]:
+    """The names of events as they are logged."""
+    events: list[str] = []
+
+    class Listening(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            events.append(record.getMessage())
+
+    listening = Listening()
+    logging.getLogger("aisdk").addHandler(listening)
+    yield events
+    logging.getLogger("aisdk").removeHandler(listening)
 
 
 def test_cached_query_never_shows_what_was_deleted(shared: tuple[aisdk.Client, Any]) -> None:
