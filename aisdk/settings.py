@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 import warnings
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aisdk.errors import ConfigError
 
 __all__ = ["Settings", "load_settings"]
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
+Names = Annotated[tuple[str, ...], NoDecode]
+Folders = Annotated[tuple[Path, ...], NoDecode]
+
+# Whoever writes a URL of these names no host that is connected to, but for http and https.
+URL_SCHEMES: Final = (
+    *("http", "https", "data", "memory"),
+    *("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "hf"),
+)
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]+")  # of one letter it would be a drive
+_HOST: Final = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
 class Settings(BaseSettings):
@@ -56,6 +68,15 @@ class Settings(BaseSettings):
         embedding_api_key: ``AISDK_EMBEDDING_API_KEY``: its key.
         minilm_path: ``AISDK_MINILM_PATH``: folder with MiniLM's model.safetensors and
             tokenizer.json.
+        url_schemes: ``AISDK_URL_SCHEMES``: schemes of URLs that ``documents.add`` may read,
+            separated by commas; none when empty.
+        url_hosts: ``AISDK_URL_HOSTS``: hosts that http and https may reach, exact or as
+            ``*.example.org``, separated by commas. Without it any.
+        url_private: ``AISDK_URL_PRIVATE``: whether http and https may reach addresses that are
+            not public, such as those of this machine and its network.
+        url_timeout_s: ``AISDK_URL_TIMEOUT_S``: how long fetching a URL may take.
+        source_folders: ``AISDK_SOURCE_FOLDERS``: folders that ``documents.add`` may read files
+            from, separated like those of ``PATH``. Without it any file that this process may read.
         telemetry: ``AISDK_TELEMETRY``: ``opentelemetry`` for spans and metrics, or ``none``.
     """
 
@@ -87,6 +108,11 @@ class Settings(BaseSettings):
     embedding_dimension: int | None = Field(default=None, ge=1, le=16_000)
     embedding_api_key: SecretStr | None = None
     minilm_path: Path | None = None
+    url_schemes: Names = URL_SCHEMES
+    url_hosts: Names = ()
+    url_private: bool = False
+    url_timeout_s: Seconds = 60
+    source_folders: Folders = ()
     telemetry: Literal["none", "opentelemetry"] = "none"
 
     @field_validator("database_url", "database_owner_url", "platform_database_url")
@@ -110,6 +136,40 @@ class Settings(BaseSettings):
             raise ValueError("write https://host/v1")
         return url
 
+    @field_validator("url_schemes", "url_hosts", mode="before")
+    @classmethod
+    def _names(cls, names: Any) -> Any:
+        return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+
+    @field_validator("url_schemes")
+    @classmethod
+    def _schemes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        names = () if names == ("",) else tuple(name.lower() for name in names)
+        if not all(map(_SCHEME.fullmatch, names)):
+            raise ValueError("write names such as https,s3")
+        return names
+
+    @field_validator("url_hosts")
+    @classmethod
+    def _hosts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        hosts = tuple(map(_host, names))
+        if not all(hosts):
+            raise ValueError("write names such as example.org,*.example.com, or unset it")
+        return hosts
+
+    @field_validator("source_folders", mode="before")
+    @classmethod
+    def _split(cls, folders: Any) -> Any:
+        return folders.split(os.pathsep) if isinstance(folders, str) else folders
+
+    @field_validator("source_folders")
+    @classmethod
+    def _resolved(cls, folders: tuple[Path, ...]) -> tuple[Path, ...]:
+        found = tuple(folder.expanduser().resolve() for folder in folders if folder.parts)
+        if len(found) < len(folders) or not all(folder.is_dir() for folder in found):
+            raise ValueError(f"write folders that exist, with {os.pathsep} between, or unset it")
+        return found
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
@@ -117,6 +177,15 @@ class Settings(BaseSettings):
 
     def __setattr__(self, name: str, value: object) -> None:  # pydantic's message shows the value
         raise ConfigError("Settings cannot be changed.", hint="Make new ones with Settings(…).")
+
+
+def _host(name: str) -> str:
+    """A host's name as URLs have it after reading; empty where it is none."""
+    name = name.lower().strip("[]").rstrip(".")
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name if _HOST.fullmatch(name) else ""
 
 
 def _warn_of_unknown() -> None:

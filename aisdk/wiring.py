@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aisdk.foundation import Foundation
 
 if TYPE_CHECKING:
+    from aisdk.core.documents.access import Access
     from aisdk.core.results.progress import Progress
     from aisdk.core.runtime.loop import LoopThread
     from aisdk.settings import Settings
@@ -47,6 +48,7 @@ class Parts(Foundation):
                 _language(self._settings),
                 _progress,
                 self.limiter.spend,
+                _access(self._settings),
             ),
             cursor_key=_cursor_key(self._settings),
         )
@@ -195,6 +197,19 @@ def _language(settings: Settings) -> str:
             "AISDK_LANGUAGE is unknown.", hint=f"Write one of: {', '.join(languages())}."
         )
     return settings.language
+
+
+def _access(settings: Settings) -> Access:
+    """What documents may be read from."""
+    from aisdk.core.documents.access import Access
+
+    return Access(
+        schemes=frozenset(settings.url_schemes),
+        hosts=settings.url_hosts,
+        private=settings.url_private,
+        folders=settings.source_folders,
+        timeout_s=settings.url_timeout_s,
+    )
 
 
 def _cursor_key(settings: Settings) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from pathlib import Path
@@ -38,6 +39,19 @@ SECRET = "hunter2-hunter2"  # noqa: S105  # the secret that must not be seen
         ("AISDK_EMBEDDING_PRECISION", "fp16", "'fp32' or 'int8'"),
         ("AISDK_EMBEDDING_URL", "host/v1", "https://host/v1"),
         ("AISDK_EMBEDDING_DIMENSION", "0", "greater than or equal to 1"),
+        ("AISDK_URL_SCHEMES", "https://,s3", "write names such as https,s3"),
+        ("AISDK_URL_SCHEMES", "https,,s3", "write names such as https,s3"),
+        ("AISDK_URL_HOSTS", "https://example.org", "write names such as example.org"),
+        ("AISDK_URL_HOSTS", "example.org:80", "write names such as example.org"),
+        ("AISDK_URL_HOSTS", "*", "write names such as example.org"),
+        ("AISDK_URL_HOSTS", "a.*.org", "write names such as example.org"),
+        ("AISDK_URL_HOSTS", "b\u00fccher.example", "write names such as example.org"),
+        ("AISDK_URL_HOSTS", "", "or unset it"),
+        ("AISDK_URL_PRIVATE", "maybe", "boolean"),
+        ("AISDK_URL_TIMEOUT_S", "0", "greater than 0"),
+        ("AISDK_SOURCE_FOLDERS", "/nowhere/at/all", "write folders that exist"),
+        ("AISDK_SOURCE_FOLDERS", os.pathsep, "write folders that exist"),
+        ("AISDK_SOURCE_FOLDERS", "", "or unset it"),
     ],
 )
 def test_wrong_variable_is_named_with_what_to_write(
@@ -98,6 +112,25 @@ def test_home_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().home == Path.cwd() / "somewhere"
 
 
+def test_lists_are_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Names in lower case, addresses as URLs have them, folders without links."""
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a b")
+    monkeypatch.setenv("AISDK_URL_SCHEMES", "HTTPS, s3,git+ssh")
+    monkeypatch.setenv("AISDK_URL_HOSTS", "Example.org., *.example.com,127.0.0.1,[0:0::1]")
+    monkeypatch.setenv("AISDK_URL_PRIVATE", "true")
+    monkeypatch.setenv("AISDK_SOURCE_FOLDERS", f"{tmp_path}{os.pathsep}{tmp_path / 'link'}")
+    settings = load_settings()
+    assert settings.url_schemes == ("https", "s3", "git+ssh")
+    assert settings.url_hosts == ("example.org", "*.example.com", "127.0.0.1", "::1")
+    assert settings.url_private
+    assert settings.source_folders == (tmp_path, tmp_path / "a b")
+    monkeypatch.setenv("AISDK_URL_SCHEMES", "")
+    assert load_settings().url_schemes == ()
+
+
 def test_misspelled_variable_is_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slip of the pen would otherwise be silence."""
     monkeypatch.setenv("AISDK_DATABSE_URL", f"postgresql://u:{SECRET}@h/d")
@@ -152,6 +185,14 @@ DEFAULTS: Final = {
     "embedding_dimension": None,
     "embedding_api_key": None,
     "minilm_path": None,
+    "url_schemes": (
+        *("http", "https", "data", "memory", "s3", "s3a", "gs", "gcs"),
+        *("az", "abfs", "abfss", "oci", "hf"),
+    ),
+    "url_hosts": (),
+    "url_private": False,
+    "url_timeout_s": 60,
+    "source_folders": (),
     "telemetry": "none",
 }
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
+from aisdk.core.documents.access import Access
 from aisdk.core.documents.chunking import CHUNKER_VERSION, Span, split
 from aisdk.core.documents.context import searchable_texts
 from aisdk.core.documents.loading import enumerate_sources
@@ -52,6 +53,7 @@ class Parts:
         language: Of a store that is made now.
         progress: Shows how far the work is.
         spend: Tenant and tokens → waits until it may ask a model for so many.
+        access: What may be read.
     """
 
     embedder: Embedder | None
@@ -59,6 +61,7 @@ class Parts:
     language: str
     progress: ProgressFactory
     spend: Callable[[str, int], Awaitable[None]]
+    access: Access
 
 
 @dataclass(slots=True)
@@ -118,7 +121,7 @@ class Adding:
         self._check_model(info)
         self._analyzer = self._parts.analyzer(info.language)
         self._salt = self._versions(info.language)
-        sources = iter(await asyncio.to_thread(enumerate_sources, what, load))
+        sources = iter(await asyncio.to_thread(enumerate_sources, what, load, self._parts.access))
         total = None if isinstance(what, str) else length_hint(what) or None
         self._progress: Progress = progress("Adding documents", "documents", total)
         try:

@@ -8,22 +8,28 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePath
-from typing import Final
+from typing import BinaryIO, Final
 
+from aisdk.core.documents.access import Access
 from aisdk.core.documents.parsing import is_known, parse
 from aisdk.core.documents.sources import LOADER_VERSION, FailedSource, LoadOptions, Parsed, Source
 from aisdk.core.documents.unreadable import too_large, unreachable
 from aisdk.errors import InvalidInput, Unreadable
 
-__all__ = ["FileSource", "Pattern", "from_path", "hash_bytes"]
+__all__ = ["FileSource", "Pattern", "from_path", "hash_bytes", "open_file"]
 
 PASSED_OVER: Final = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 LONGEST_PATTERN: Final = 4_096
 # Not every system has each of these; without them the checks before opening remain.
 OPEN_FLAGS: Final = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
+)
+# O_PATH opens a folder that may be passed through but not listed.
+FOLDER_FLAGS: Final = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_PATH", "O_DIRECTORY", "O_CLOEXEC")
 )
 
 
@@ -35,6 +41,7 @@ class FileSource:
     path: Path
     root: Path | None
     options: LoadOptions
+    access: Access
 
     def read(self) -> bytes:
         """Its bytes.
@@ -43,12 +50,7 @@ class FileSource:
             Unreadable: It leaves its folder, is no regular file, is too large or cannot be read.
         """
         try:
-            path = self.path.resolve(strict=True)
-            if self.root is not None and not path.is_relative_to(self.root):
-                raise _outside()
-            _check_regular(path.stat().st_mode)  # opening a pipe or a device may do something
-            with os.fdopen(os.open(path, OPEN_FLAGS), "rb") as file:
-                _check_regular(os.fstat(file.fileno()).st_mode)
+            with open_file(self.path, self.root, self.access) as file:
                 data = file.read(self.options.max_bytes + 1)
         except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
             if isinstance(error, Unreadable):
@@ -69,6 +71,52 @@ class FileSource:
     def parse(self, data: bytes | None) -> Parsed:
         """Its text, by the format that its name tells."""
         return parse(self.path.name, data or b"", self.options)
+
+
+def open_file(path: Path, root: Path | None, access: Access) -> BinaryIO:
+    """A regular file, opened for reading; links are followed, but not out of where it must stay.
+
+    Args:
+        path: Its path.
+        root: A folder that it must not leave, without links in its own path.
+        access: Knows the folders that may be read.
+
+    Raises:
+        Unreadable: It leaves them, or is no regular file.
+        OSError: It cannot be opened.
+    """
+    real = Path(os.path.realpath(path))
+    if root is not None and not real.is_relative_to(root):
+        raise _outside()
+    folder = access.folder_of(real) or root  # before it is told whether the file is there
+    _check_regular(real.stat().st_mode)  # opening a pipe or a device may do something
+    opener = partial(_open_below, folder)
+    file = open(real, "rb", opener=opener)  # noqa: SIM115  # who asked for it closes it
+    try:
+        _check_regular(os.fstat(file.fileno()).st_mode)
+    except Unreadable:
+        file.close()
+        raise
+    return file
+
+
+def _open_below(folder: Path | None, path: str, _: int) -> int:
+    """Opens a path that was resolved before, and meets no link that was put there since.
+
+    Below the folder it goes name by name, so that none of them can lead elsewhere.
+    """
+    if folder is None or os.open not in os.supports_dir_fd:
+        return os.open(path, OPEN_FLAGS)
+    *folders, name = Path(path).relative_to(folder).parts
+    here = os.open(folder, FOLDER_FLAGS)
+    try:
+        for each in folders:
+            below = os.open(each, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=here)
+            os.close(here)
+            here = below
+        return os.open(name, OPEN_FLAGS, dir_fd=here)
+    finally:
+        os.close(here)
 
 
 class Pattern:
@@ -115,35 +163,41 @@ class Pattern:
         return frozenset(places)
 
 
-def from_path(path: Path, options: LoadOptions) -> Iterator[Source]:
+def from_path(path: Path, options: LoadOptions, access: Access) -> Iterator[Source]:
     """The source or sources of a file, a folder or a glob.
 
     Raises:
         InvalidInput: There is no such thing.
+        Unreadable: It lies outside the folders that may be read, whether it is there or not.
     """
     try:
         path = path.expanduser()
-        if path.is_dir():
-            return _walk(path.resolve(), Pattern(["**"]), options)
+        real = Path(os.path.realpath(path))
+        access.folder_of(real)
+        if real.is_dir():
+            return _walk(real, Pattern(["**"]), options, access)
         if os.path.lexists(path):
             whole = path.parent.resolve() / path.name
-            return iter([FileSource(whole.as_posix(), whole, None, options)])
-    except (OSError, RuntimeError, ValueError):  # too long, or with NUL: no path
+            return iter([FileSource(whole.as_posix(), whole, None, options, access)])
+    except (OSError, RuntimeError, ValueError) as error:  # too long, or with NUL: no path
+        if isinstance(error, Unreadable):
+            raise
         path = Path()
     if path.name and glob.has_magic(str(path)) and len(str(path)) < LONGEST_PATTERN:
-        return _from_glob(path, options)
+        return _from_glob(path, options, access)
     raise InvalidInput(
         "There is no such file or folder.", hint="To add a text, wrap it in a list: add([text])."
     )
 
 
-def _from_glob(path: Path, options: LoadOptions) -> Iterator[Source]:
+def _from_glob(path: Path, options: LoadOptions, access: Access) -> Iterator[Source]:
     """What matches a glob below its fixed part."""
     first = next(place for place, part in enumerate(path.parts) if glob.has_magic(part))
     root = Path(*path.parts[:first]).resolve()
+    access.folder_of(root)
     if not root.is_dir():
         raise InvalidInput("The folder of the glob does not exist.", hint="Check its first part.")
-    found = _walk(root, Pattern(path.parts[first:]), options)
+    found = _walk(root, Pattern(path.parts[first:]), options, access)
     one = next(found, None)
     if one is None:
         raise InvalidInput(
@@ -158,7 +212,7 @@ def _and_then(first: Source, rest: Iterator[Source]) -> Iterator[Source]:
     yield from rest
 
 
-def _walk(root: Path, pattern: Pattern, options: LoadOptions) -> Iterator[Source]:
+def _walk(root: Path, pattern: Pattern, options: LoadOptions, access: Access) -> Iterator[Source]:
     """The files below a folder that match, folder by folder, in the order of their names."""
     waiting = [(root, pattern.start)]
     while waiting:
@@ -176,7 +230,7 @@ def _walk(root: Path, pattern: Pattern, options: LoadOptions) -> Iterator[Source
                 if pattern.descends(reached) and not (path / "pyvenv.cfg").exists():
                     folders.append((path, reached))
             elif pattern.accepts(reached) and _is_wanted(entry, root, pattern):
-                yield FileSource(path.as_posix(), path, root, options)
+                yield FileSource(path.as_posix(), path, root, options, access)
         waiting.extend(reversed(folders))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from aisdk.core.documents.access import Access
 from aisdk.core.documents.files import from_path
 from aisdk.core.documents.metadata import checked_metadata
 from aisdk.core.documents.rows import from_frame, is_frame
@@ -22,7 +23,7 @@ WHAT: Final = (
 )
 
 
-def enumerate_sources(what: Any, options: LoadOptions) -> Iterator[Source]:
+def enumerate_sources(what: Any, options: LoadOptions, access: Access) -> Iterator[Source]:
     """The sources that ``what`` names, one at a time, always in the same order.
 
     Folders are walked without listing them as a whole; hidden files and folders, caches and
@@ -37,49 +38,52 @@ def enumerate_sources(what: Any, options: LoadOptions) -> Iterator[Source]:
         what: A path, folder, glob or URL; an iterable of texts, ``Document`` values or paths; or a
             pandas DataFrame. A text by itself is a path: texts come in a list.
         options: Column names and limits.
+        access: What may be reached.
 
     Raises:
-        InvalidInput: ``what`` is nothing of the kind, or names nothing.
+        InvalidInput: ``what`` is nothing of the kind, names nothing, or must not be reached.
     """
     if isinstance(what, str):
-        return _from_text(what, options)
+        return _from_text(what, options, access)
     if isinstance(what, os.PathLike):
-        return from_path(Path(os.fsdecode(what)), options)
+        return from_path(Path(os.fsdecode(what)), options, access)
     if is_frame(what):
         return from_frame(what, options)
     if isinstance(what, Document):
         return iter([_from_document(what, options)])
     if isinstance(what, Iterable) and not isinstance(what, (bytes, bytearray, Mapping)):
-        return _from_items(what, options)
+        return _from_items(what, options, access)
     raise InvalidInput("This cannot be added.", hint=WHAT)
 
 
-def _from_text(what: str, options: LoadOptions) -> Iterator[Source]:
+def _from_text(what: str, options: LoadOptions, access: Access) -> Iterator[Source]:
     if not what.strip():
         raise InvalidInput("The path is empty.", hint=WHAT)
-    if what.startswith(LOCAL):
-        return from_path(Path(what.partition("://")[2]), options)
+    if what.lower().startswith(LOCAL):
+        return from_path(Path(what.partition("://")[2]), options, access)
     if "://" in what[:1_000] and "\n" not in what:
-        return from_url(what, options)
-    return from_path(Path(what), options)
+        return from_url(what, options, access)
+    return from_path(Path(what), options, access)
 
 
-def _from_items(items: Iterable[Any], options: LoadOptions) -> Iterator[Source]:
+def _from_items(items: Iterable[Any], options: LoadOptions, access: Access) -> Iterator[Source]:
     for place, item in enumerate(items):
         if isinstance(item, str):
             yield TextSource("", item, "", {}, options.max_chars)
         elif isinstance(item, Document):
             yield _from_document(item, options)
         elif isinstance(item, os.PathLike):
-            yield from _from_listed(Path(os.fsdecode(item)), options)
+            yield from _from_listed(Path(os.fsdecode(item)), options, access)
         else:
             yield FailedSource(f"item:{place}", _no_document())
 
 
-def _from_listed(path: Path, options: LoadOptions) -> Iterator[Source]:
+def _from_listed(path: Path, options: LoadOptions, access: Access) -> Iterator[Source]:
     """A path of a list, whose failure must not stop the others."""
     try:
-        yield from from_path(path, options)
+        yield from from_path(path, options, access)
+    except Unreadable as error:
+        yield FailedSource(path.absolute().as_posix(), error)
     except InvalidInput as error:
         missing = Unreadable(error.message, hint="Check the path.", reason="not_found")
         yield FailedSource(path.absolute().as_posix(), missing)

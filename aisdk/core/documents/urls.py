@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
+from aisdk.core.documents.access import Access
 from aisdk.core.documents.files import Pattern, hash_bytes
+from aisdk.core.documents.links import open_links, split_links
 from aisdk.core.documents.parsing import is_known, parse
 from aisdk.core.documents.sources import FailedSource, LoadOptions, Parsed, Source
 from aisdk.core.documents.unreadable import too_large, unreachable
-from aisdk.errors import InvalidInput
+from aisdk.errors import InvalidInput, Unreadable
 
 __all__ = ["UrlSource", "from_url", "without_credentials"]
 
@@ -42,11 +44,13 @@ class UrlSource:
         """Its bytes.
 
         Raises:
-            Unreadable: It is too large or cannot be read.
+            Unreadable: It is too large, must not be reached or cannot be read.
         """
         try:
             with self.files.open(self.path, "rb") as file:
                 data: bytes = file.read(self.options.max_bytes + 1)
+        except Unreadable:
+            raise
         except Exception as error:  # noqa: BLE001  # file systems raise what they like
             raise unreachable(error) from None  # whose message may hold the URL
         if len(data) > self.options.max_bytes:
@@ -69,24 +73,26 @@ class UrlSource:
         return parse(name, data or b"", self.options)
 
 
-def from_url(url: str, options: LoadOptions) -> Iterator[Source]:
+def from_url(url: str, options: LoadOptions, access: Access) -> Iterator[Source]:
     """The source or sources that a URL names.
 
     Raises:
+        Unreadable: It must not be reached.
         InvalidInput: It cannot be opened.
     """
-    import fsspec
-
+    links = split_links(url)
     try:
-        files, path = fsspec.core.url_to_fs(url)
-        if url.startswith(SINGLE):
-            return iter([UrlSource(without_credentials(url), files, path, options)])
-        keys = _Keys(url, files, path)
+        files, path = open_links(links, options, access)
+        if links[0].startswith(SINGLE):
+            return iter([UrlSource(without_credentials(links[0]), files, path, options)])
+        keys = _Keys(links, files, path)
         if glob.has_magic(path):
             return _from_glob(files, path, keys, options)
         if files.isdir(path):
             return _walk((files, path), Pattern(["**"]), keys, options)
         return iter([UrlSource(keys.key(path), files, path, options)])
+    except InvalidInput:
+        raise
     except Exception as error:  # noqa: BLE001  # file systems raise what they like
         raise InvalidInput(
             f"The URL cannot be opened ({type(error).__name__}).",
@@ -132,10 +138,10 @@ def _walk(
 class _Keys:
     """Makes the keys of files below a URL: what was written before their path, and their path."""
 
-    def __init__(self, url: str, files: Any, path: str) -> None:
+    def __init__(self, links: Sequence[str], files: Any, path: str) -> None:
         self._files = files
-        first, chained, rest = url.partition("::")
-        self._after = chained + without_credentials(rest)
+        first, *rest = links
+        self._after = "".join(f"::{without_credentials(link)}" for link in rest)
         first = first.rstrip("/")
         known = bool(path) and first.endswith(path) and not first.startswith(WHOLE_PATHS)
         self._before = without_credentials(first[: len(first) - len(path)]) if known else None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
+import sys
+import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import fsspec
 import numpy as np
@@ -17,6 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aisdk.core.documents import links
+from aisdk.core.documents.access import Access
 from aisdk.core.documents.cleaning import clean_text
 from aisdk.core.documents.loading import enumerate_sources
 from aisdk.core.documents.metadata import checked_metadata
@@ -25,11 +31,12 @@ from aisdk.core.documents.urls import without_credentials
 from aisdk.errors import InvalidInput, Unreadable
 
 OPTIONS = LoadOptions()
+ACCESS = Access(schemes=frozenset({"memory"}))
 
 
 def sources(what: Any, **options: Any) -> list[Source]:
     """All sources of a call."""
-    return list(enumerate_sources(what, LoadOptions(**options)))
+    return list(enumerate_sources(what, LoadOptions(**options), ACCESS))
 
 
 def reason(source: Source) -> str:
@@ -156,7 +163,7 @@ def test_enumerate_huge_folder_lists_only_what_is_asked_for(tmp_path: Path) -> N
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.txt").write_text(name)
-    found = enumerate_sources(tmp_path, OPTIONS)
+    found = enumerate_sources(tmp_path, OPTIONS, ACCESS)
     assert next(found).read() == b"a"
     (tmp_path / "b" / "y.txt").write_text("late")
     assert [Path(each.source).name for each in found] == ["x.txt", "y.txt"]
@@ -200,7 +207,7 @@ def test_read_larger_than_the_limit_is_refused(folder: Path) -> None:
 def test_enumerate_is_lazy_over_endless_lists() -> None:
     """Only what is asked for is taken."""
     endless = (f"text {number}" for number in itertools.count())
-    first = list(itertools.islice(enumerate_sources(endless, OPTIONS), 3))
+    first = list(itertools.islice(enumerate_sources(endless, OPTIONS, ACCESS), 3))
     assert [found.parse(None).text for found in first] == ["text 0", "text 1", "text 2"]
 
 
@@ -329,6 +336,80 @@ def test_enumerate_archive_gives_its_files(tmp_path: Path) -> None:
     found = sources(f"zip://**/*.md::file://{tmp_path}/docs.zip")
     assert [each.source for each in found] == [f"zip://in/a.md::file://{tmp_path}/docs.zip"]
     assert found[0].read() == b"alpha"
+
+
+def tarred(files: dict[str, bytes], path: Path, mode: Literal["w", "w:gz", "w:xz"] = "w") -> Path:
+    """A tar of some files."""
+    with tarfile.open(path, mode) as archive:
+        for name, body in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(body)
+            archive.addfile(entry, io.BytesIO(body))
+    return path
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("w", "tar"), ("w:gz", "tar.gz"), ("w:xz", "tar.xz")])
+def test_enumerate_tar_gives_its_files(
+    tmp_path: Path, mode: Literal["w", "w:gz", "w:xz"], suffix: str
+) -> None:
+    """Packed or not, named by path or URL, and within another archive."""
+    path = tarred({"in/a.md": b"alpha", "b.txt": b"beta"}, tmp_path / f"docs.{suffix}", mode)
+    for last in (f"file://{path}", str(path), f"LOCAL://{path}"):
+        found = sources(f"tar://**::{last}")
+        assert [each.read() for each in found] == [b"beta", b"alpha"]
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.write(path, f"inner.{suffix}")
+    (found,) = sources(f"tar://in/a.md::zip://inner.{suffix}::{tmp_path}/outer.zip")
+    assert found.read() == b"alpha"
+    assert found.source == f"tar://in/a.md::zip://inner.{suffix}::{tmp_path}/outer.zip"
+
+
+def test_read_archived_file_larger_than_the_limit_is_refused(tmp_path: Path) -> None:
+    """What is packed counts as what it unpacks to."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", bytes(100_000))
+    url = f"zip://a.txt::{tmp_path}/a.zip"
+    assert reason(sources(url, max_bytes=99_999)[0]) == "too_large"
+    assert sources(url, max_bytes=100_000)[0].read() == bytes(100_000)
+
+
+def test_enumerate_packed_tar_that_never_ends_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tar is unpacked to be listed, up to a limit."""
+    path = tarred({"zeros.txt": bytes(300_000), "b.txt": b"x"}, tmp_path / "bomb.tar.gz", "w:gz")
+    url = f"tar://**::{path}"
+    assert [Path(each.source).name for each in sources(url)] != []
+    monkeypatch.setattr(links, "MOST_UNPACKED", 200_000)
+    with pytest.raises(Unreadable) as error:
+        sources(url)
+    assert error.value.reason == "too_large"
+
+
+def test_read_archived_files_in_threads_keeps_them_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads read one tar, whose files share a position; without turns they mix them up."""
+    bodies = {f"{letter}.txt": letter.encode() * 200_000 for letter in "abcdefgh"}
+    path = tarred(bodies, tmp_path / "a.tar")
+    found = {each.path: each for each in sources(f"tar://**::{path}")}
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool, path.open("rb") as file:
+            plain = fsspec.filesystem("tar", fo=file)
+            wrong = sum(
+                sum(pool.map(lambda name: found[name].read() != bodies[name], bodies))
+                for _ in range(50)
+            )
+            mixed = any(
+                any(pool.map(lambda name: plain.open(name).read() != bodies[name], bodies))
+                for _ in range(1_000)
+            )
+    finally:
+        sys.setswitchinterval(interval)
+    assert wrong == 0
+    assert mixed  # the control
 
 
 def test_enumerate_file_url_is_the_file(folder: Path) -> None:
