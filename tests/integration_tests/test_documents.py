@@ -96,6 +96,14 @@ def test_add_same_id_twice_in_one_call_is_told(session: aisdk.Session) -> None:
     assert session.documents.get("y").text == "one"
 
 
+def test_add_same_id_several_times_fails_each_after_the_first(session: aisdk.Session) -> None:
+    """All failures of one call are noted together, also where they are of one source."""
+    frame = pd.DataFrame({"id": ["x"] * 4, "text": ["one", "two", "three", "one"]})
+    result = session.documents.add(frame, id="id", progress=False, raise_on_error=False)
+    assert [row.status for row in result] == ["added", "failed", "failed", "unchanged"]
+    assert session.documents.get("x").text == "one"
+
+
 async def test_add_one_source_from_two_tasks_gives_one_document(
     client: aisdk.Client, tenant: str
 ) -> None:

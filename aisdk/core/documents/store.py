@@ -145,7 +145,8 @@ class DocumentStore:
     @repeated
     async def fail(self, tenant_id: str, failures: Iterable[tuple[UUID, str, str]]) -> None:
         """Remembers ``(document_id, source, error_code)``; what was stored before stays."""
-        columns = list(zip(*failures, strict=True))
+        last = {failure[0]: failure for failure in failures}  # a source may fail twice in one call
+        columns = list(zip(*last.values(), strict=True))
         if columns:
             async with self._database.bulk(tenant_id) as connection:
                 if await connection.fetchval(SHARE_STORE, tenant_id) is None:
