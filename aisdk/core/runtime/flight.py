@@ -18,6 +18,7 @@ class _Flight:
     __slots__ = ("task", "waiting")
 
     def __init__(self, task: asyncio.Task[Any]) -> None:
+        task.add_done_callback(_looked_at)
         self.task = task
         self.waiting = 0
 
@@ -63,3 +64,9 @@ class SingleFlight:
             if not flight.waiting and not flight.task.done():
                 flight.task.cancel()
                 await asyncio.wait([flight.task])
+
+
+def _looked_at(task: asyncio.Task[Any]) -> None:
+    """Whoever waits gets the error; where nobody does any more, asyncio need not tell of it."""
+    if not task.cancelled():
+        task.exception()

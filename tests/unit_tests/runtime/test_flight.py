@@ -1,0 +1,70 @@
+"""Shared work: its errors reach those who wait, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from aisdk.core.runtime.flight import SingleFlight
+
+
+class Failed(Exception):
+    """What the work ends with."""
+
+
+async def fail_when_cancelled() -> None:
+    """Ends in an error of its own where it should just stop, as a database driver may."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        raise Failed from None
+
+
+async def told_of(work: Any) -> list[str]:
+    """What the loop tells of tasks whose errors nobody looked at."""
+    told: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+    try:
+        await work()
+        gc.collect()
+        await asyncio.sleep(0)
+    finally:
+        loop.set_exception_handler(None)
+    return told
+
+
+async def test_error_after_everybody_left_is_not_told() -> None:
+    """The last caller's leaving ends the work; a bare task that fails so is told of."""
+
+    async def leave() -> None:
+        caller = asyncio.create_task(SingleFlight().run("key", fail_when_cancelled))
+        await asyncio.sleep(0.01)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+    async def leave_bare() -> None:
+        task = asyncio.create_task(fail_when_cancelled())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    assert await told_of(leave) == []
+    assert await told_of(leave_bare) == ["Task exception was never retrieved"], "the control"
+
+
+async def test_error_reaches_everybody_who_waits() -> None:
+    """It is raised in each of them."""
+    flights = SingleFlight()
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise Failed
+
+    calls = [flights.run("key", fail) for _ in range(3)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [Failed] * 3
