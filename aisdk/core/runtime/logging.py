@@ -33,8 +33,8 @@ LOG_FIELDS: Final = frozenset(
     }
 )
 LONGEST: Final = 200  # characters of a value
-_OURS: Final = frozenset({"event", "level"})
-_IDENTITY: Final = frozenset({"tenant_id", "request_id"})
+_ALLOWED: Final = LOG_FIELDS | {"event", "level"}
+_IDENTITY: Final = ("request_id", "tenant_id")
 
 
 def logger() -> structlog.stdlib.BoundLogger:
@@ -52,7 +52,8 @@ def logger() -> structlog.stdlib.BoundLogger:
         processors=_PROCESSORS,
         wrapper_class=structlog.stdlib.BoundLogger,
     )
-    return wrapped
+    bound: structlog.stdlib.BoundLogger = wrapped.bind()  # else each event would bind it anew
+    return bound
 
 
 def new_request_id() -> str:
@@ -73,12 +74,12 @@ async def context_step(call: Call, proceed: Proceed) -> Any:
 
 def _identify(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Gives an event outside a call the two fields that every event has."""
-    return {**dict.fromkeys(sorted(_IDENTITY)), **event}
+    return {**dict.fromkeys(_IDENTITY), **event}
 
 
 def _allow(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Drops fields that are not on the list, and notes their names."""
-    kept = {name: event[name] for name in event if name in LOG_FIELDS | _OURS}
+    kept = {name: event[name] for name in event if name in _ALLOWED}
     if len(kept) < len(event):
         kept["dropped"] = ",".join(sorted(event.keys() - kept.keys()))
     return kept

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar
 
 from aisdk.core.runtime.guard import Call, Proceed
 from aisdk.errors import AisdkError
@@ -47,13 +47,17 @@ class Telemetry(Protocol):
 
 
 class NoTelemetry:
-    """Collects nothing."""
+    """Collects nothing; its own span, for a call should cost little."""
 
-    @contextmanager
-    def span(self, name: str, attributes: Attributes) -> Iterator[Span]:
+    def span(self, name: str, attributes: Attributes) -> Self:
         """Nothing around the block."""
         del name, attributes
-        yield self
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None: ...
 
     def end(self, outcome: str) -> None:
         """Nothing."""
@@ -81,11 +85,11 @@ class TraceStep:
         started = time.perf_counter()
         token = _telemetry.set(self._telemetry)
         try:
-            with self._telemetry.span(call.verb.name, identity) as span, _ending(span) as ended:
+            with self._telemetry.span(call.verb.name, identity) as span, _Ending(span) as ended:
                 return await proceed(call)
         finally:
             _telemetry.reset(token)
-            measured = {"aisdk.verb": call.verb.name, "aisdk.outcome": ended[0]}
+            measured = {"aisdk.verb": call.verb.name, "aisdk.outcome": ended.outcome}
             self._telemetry.count(CALLS, measured)
             self._telemetry.record(DURATION, time.perf_counter() - started, measured)
 
@@ -105,26 +109,31 @@ def traced(work: Callable[[], Awaitable[T]], dependency: str) -> Callable[[], Aw
         telemetry = _telemetry.get()
         attributes: Attributes = {"aisdk.dependency": dependency, "aisdk.attempt": number}
         try:
-            with telemetry.span(dependency, attributes) as span, _ending(span) as ended:
+            with telemetry.span(dependency, attributes) as span, _Ending(span) as ended:
                 return await work()
         finally:
-            measured = {"aisdk.dependency": dependency, "aisdk.outcome": ended[0]}
+            measured = {"aisdk.dependency": dependency, "aisdk.outcome": ended.outcome}
             telemetry.count(ATTEMPTS, measured)
 
     return run
 
 
-@contextmanager
-def _ending(span: Span) -> Iterator[list[str]]:
-    """Tells the span how its block ends; yields what will hold the outcome."""
-    outcome = ["ok"]
-    try:
-        yield outcome
-    except BaseException as error:
-        outcome[0] = _outcome(error)
-        raise
-    finally:
-        span.end(outcome[0])
+class _Ending:
+    """Tells a span how its block ends."""
+
+    __slots__ = ("_span", "outcome")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self.outcome = "ok"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self.outcome = _outcome(error)
+        self._span.end(self.outcome)
 
 
 def _outcome(error: BaseException) -> str:
