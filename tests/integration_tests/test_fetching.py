@@ -1,18 +1,13 @@
-"""Fetching over HTTP: each refusal against a real server, and the same without the wall."""
+"""Fetching over HTTP: each wall against a real server, and the same without the wall."""
 
 from __future__ import annotations
 
-import asyncio
-import gzip
 import io
 import itertools
 import socket
 import ssl
-import threading
-import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,19 +15,16 @@ from typing import Any, Final
 
 import aiohttp
 import pytest
+from webfetch import GUARDED, OPEN, fetch, fetch_naively, reason
 from webserver import WebServer, anonymous_tls, found, redirect, serving
 
 import aisdk
 from aisdk.core.documents.access import Access, is_public
-from aisdk.core.documents.fetching import MOST_REDIRECTS, Web
+from aisdk.core.documents.fetching import MOST_REDIRECTS
 from aisdk.core.documents.loading import enumerate_sources
 from aisdk.core.documents.sources import LoadOptions
 from aisdk.errors import AddFailed, Unreadable
 from aisdk.settings import URL_SCHEMES, Settings
-
-GUARDED: Final = Access(schemes=frozenset(URL_SCHEMES), timeout_s=20)
-OPEN: Final = replace(GUARDED, private=True)
-MIB: Final = 2**20
 
 
 class Neighbourly(Access):
@@ -44,33 +36,6 @@ class Neighbourly(Access):
 
 
 NEIGHBOURLY: Final = Neighbourly(schemes=frozenset(URL_SCHEMES), timeout_s=20)
-
-
-def fetch(url: str, access: Access = OPEN, max_bytes: int = MIB) -> bytes:
-    """What a URL names, read in a thread as adding does."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(Web(access, max_bytes).open, url).result().getvalue()
-
-
-def reason(url: str, access: Access = OPEN, max_bytes: int = MIB) -> str:
-    """Why a URL cannot be read."""
-    (source,) = enumerate_sources(url, LoadOptions(max_bytes=max_bytes), access)
-    with ThreadPoolExecutor(1) as pool, pytest.raises(Unreadable) as error:
-        pool.submit(source.read).result()
-    assert error.value.hint
-    assert url not in str(error.value)
-    return error.value.reason
-
-
-def fetch_naively(url: str, **how: Any) -> bytes:
-    """The control: a plain session, as fsspec makes it."""
-
-    async def get() -> bytes:
-        async with aiohttp.ClientSession(**how) as session, session.get(url) as response:
-            return await response.read()
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, get()).result()
 
 
 @pytest.fixture
@@ -366,168 +331,6 @@ def test_fetch_environment_is_not_asked(
         assert "Authorization" not in server.requests[0]
         naive = fetch_naively(server.url(host="localhost"), trust_env=True)
         assert (naive, proxy.hits) == (b"by proxy", 1)  # the control: a session that asks it
-
-
-# --- time and size
-
-
-def endless(head: bytes, piece: bytes, pause: Callable[[], Any] = bool) -> Iterator[bytes]:
-    """A head, and then the same for ever."""
-    yield head
-    while True:
-        pause()
-        yield piece
-
-
-OK: Final = b"HTTP/1.1 200 OK\r\n"
-TICK: Final = threading.Event()  # never set: waiting for it is a pause
-
-
-@pytest.mark.parametrize(
-    ("head", "piece"),
-    [
-        (OK + b"\r\n", b"x"),
-        (OK + b"Content-Length: 1000000\r\n\r\n", b"x"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"0" * 65_536),
-        (OK + b"X: ", b"x"),
-        (b"HTTP/1.1 ", b""),
-        (OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"x" * 99)[:12], b""),
-    ],
-)
-def test_fetch_answer_that_drips_ends_in_time(head: bytes, piece: bytes) -> None:
-    """Each piece comes soon enough, and the whole never."""
-    with serving(lambda _: endless(head, piece, lambda: TICK.wait(0.02))) as server:
-        assert reason(server.url(), replace(OPEN, timeout_s=0.5)) == "timeout"
-        assert server.hits == 1
-
-
-def test_fetch_answer_that_is_slow_arrives() -> None:
-    """The control: slowness alone is no failure."""
-    pieces = [OK + b"\r\n", *[b"x"] * 20]
-    with serving(lambda _: (piece for piece in pieces if not TICK.wait(0.02))) as server:
-        assert fetch(server.url()) == b"x" * 20
-
-
-def test_fetch_redirects_that_are_slow_end_in_time() -> None:
-    """The time is that of all steps together."""
-    with serving(lambda _: [redirect("/on")] if not TICK.wait(0.1) else []) as server:
-        assert reason(server.url(), replace(OPEN, timeout_s=0.25)) == "timeout"
-        assert reason(server.url()) == "redirect_refused"  # the control
-
-
-@pytest.mark.parametrize(
-    ("head", "piece"),
-    [
-        (OK + b"\r\n", b"x" * 65_536),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b"x" * 65_536 + b"\r\n"),
-        (OK + b"Content-Length: 1000000000000\r\n\r\n", b"x" * 65_536),
-    ],
-)
-def test_fetch_body_without_end_is_refused(head: bytes, piece: bytes) -> None:
-    """Little more than the limit is read, and the connection closed."""
-    with serving(lambda _: endless(head, piece)) as server:
-        assert reason(server.url()) == "too_large"
-        assert server.sent_bytes < 32 * MIB  # what fits into the buffers of two sockets
-
-
-def test_fetch_body_of_exactly_the_limit_arrives() -> None:
-    """One byte more does not, whether its length is told or not."""
-    with serving(lambda path: [found(b"x" * int(path[1:]))]) as server:
-        assert len(fetch(server.url("/1000"), max_bytes=1000)) == 1000
-        assert reason(server.url("/1001"), max_bytes=1000) == "too_large"
-    with serving(lambda path: [OK + b"\r\n" + b"x" * int(path[1:])]) as server:
-        assert len(fetch(server.url("/1000"), max_bytes=1000)) == 1000
-        assert reason(server.url("/1001"), max_bytes=1000) == "too_large"
-
-
-def test_fetch_bomb_is_not_unpacked_beyond_the_limit() -> None:
-    """A hundred MiB packed into a hundredth are not held; without the limit they arrive."""
-    bomb = gzip.compress(bytes(100 * MIB))
-    with serving(lambda _: [found(bomb, "Content-Encoding: gzip")]) as server:
-        tracemalloc.start()
-        try:
-            assert reason(server.url()) == "too_large"
-            peak = tracemalloc.get_traced_memory()[1]
-            assert peak < 10 * MIB
-            tracemalloc.reset_peak()
-            assert len(fetch(server.url(), max_bytes=100 * MIB)) == 100 * MIB
-            assert tracemalloc.get_traced_memory()[1] > 100 * MIB  # the control
-        finally:
-            tracemalloc.stop()
-
-
-def test_fetch_packed_body_is_unpacked() -> None:
-    """It is asked for gzip, and gets it whole, cut, doubled, or in some other way."""
-    packed = gzip.compress(b"text" * 1000)
-    answers = {
-        "/gzip": found(packed, "Content-Encoding: gzip"),
-        "/GZIP": found(packed, "Content-Encoding: GZIP"),
-        "/identity": found(b"text" * 1000, "Content-Encoding: identity"),
-        "/cut": found(packed[:-9], "Content-Encoding: gzip"),
-        "/more": found(packed + b"tail", "Content-Encoding: gzip"),
-        "/none": found(b"text", "Content-Encoding: gzip"),
-        "/br": found(packed, "Content-Encoding: br"),
-        "/twice": found(gzip.compress(packed), "Content-Encoding: gzip, gzip"),
-    }
-    with serving(lambda path: [answers[path]]) as server:
-        for path in ("/gzip", "/GZIP", "/identity"):
-            assert fetch(server.url(path)) == b"text" * 1000
-        for path in ("/cut", "/more", "/none"):
-            assert reason(server.url(path)) == "damaged"
-        for path in ("/br", "/twice"):
-            assert reason(server.url(path)) == "unknown_encoding"
-        assert "Accept-Encoding: gzip\r\n" in server.requests[0]
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        lambda: endless(OK, b"X-Header: " + b"x" * 1_000 + b"\r\n"),
-        lambda: endless(OK + b"X-Header: ", b"x" * 65_536),
-        lambda: endless(b"", b"x" * 65_536),
-    ],
-)
-def test_fetch_head_without_end_is_refused(answer: Callable[[], Iterator[bytes]]) -> None:
-    """Headers are limited by themselves."""
-    with serving(lambda _: answer()) as server:
-        assert reason(server.url()) == "not_readable"
-        assert server.sent_bytes < 32 * MIB
-
-
-def test_fetch_head_of_some_size_is_read() -> None:
-    """The control: headers as large as they come are no failure."""
-    headers = [f"X-Header-{place}: {'x' * 1_000}" for place in range(40)]
-    with serving(lambda _: [found(b"text", *headers)]) as server:
-        assert fetch(server.url()) == b"text"
-
-
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        (b"", "not_readable"),
-        (b"nonsense\r\n\r\n", "not_readable"),
-        (OK + b"Content-Length: 10\r\n\r\nx", "not_readable"),
-        (b"HTTP/1.1 404 Not Found\r\n\r\n", "not_found"),
-        (b"HTTP/1.1 410 Gone\r\n\r\n", "not_found"),
-        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "not_readable"),
-        (b"HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\ntext", "not_readable"),
-        (b"HTTP/1.1 302 Found\r\nContent-Length: 4\r\n\r\ntext", "not_readable"),
-    ],
-)
-def test_fetch_failure_is_told_after_one_attempt(answer: bytes, why: str) -> None:
-    """Nothing is asked for twice."""
-    with serving(lambda _: [answer]) as server:
-        assert reason(server.url()) == why
-        assert server.hits == 1
-
-
-def test_fetch_naively_asks_twice() -> None:
-    """The control: aiohttp itself repeats a request whose connection is lost."""
-    with serving(lambda _: [b""]) as server:
-        with pytest.raises(aiohttp.ServerDisconnectedError):
-            fetch_naively(server.url())
-        assert server.hits == 2
 
 
 # --- through the door

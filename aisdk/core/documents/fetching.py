@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +24,7 @@ WEB: Final = ("http", "https")
 MOST_REDIRECTS: Final = 5
 CONNECT_S: Final = 10.0
 GONE: Final = (404, 410)
+MOST_TURNS: Final = 100  # of the loop; a few are enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,11 @@ class Web:
     async def _fetch(self, url: str) -> bytes:
         import aiohttp
 
+        sockets: list[socket.socket] = []
         try:
             async with (
                 asyncio.timeout(self.access.timeout_s),
-                self._session() as session,
+                self._session(sockets) as session,
                 session.get(url, max_redirects=MOST_REDIRECTS + 1) as response,
             ):
                 return await _body(response, self.max_bytes)
@@ -70,13 +74,16 @@ class Web:
             if isinstance(error.os_error, _NotPublic):
                 raise _private() from None
             raise unreachable(error) from None
+        finally:
+            await _hang_up(sockets)
 
-    def _session(self) -> aiohttp.ClientSession:
+    def _session(self, sockets: list[socket.socket]) -> aiohttp.ClientSession:
         """Knows no cookies, proxies or passwords of this machine, and unpacks nothing by itself."""
         import aiohttp
 
+        opened = partial(self._socket, sockets)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(socket_factory=self._socket, force_close=True),
+            connector=aiohttp.TCPConnector(socket_factory=opened, force_close=True),
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),  # _fetch has the rest
             middlewares=(_Hops(self.access),),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -85,7 +92,7 @@ class Web:
             trust_env=False,
         )
 
-    def _socket(self, info: Any) -> socket.socket:
+    def _socket(self, sockets: list[socket.socket], info: Any) -> socket.socket:
         """A socket for an address that is about to be connected to.
 
         All ways lead here: names, with each address that they resolve to, addresses written in
@@ -94,7 +101,19 @@ class Web:
         family, kind, protocol, _, address = info
         if not self.access.allows_address(address[0]):
             raise _NotPublic
-        return socket.socket(family, kind, protocol)
+        sockets.append(socket.socket(family, kind, protocol))
+        return sockets[-1]
+
+
+async def _hang_up(sockets: list[socket.socket]) -> None:
+    """Closes what is left open before the loop ends: TLS waits for the other side's farewell."""
+    for each in sockets:
+        with suppress(OSError):  # closed already
+            each.shutdown(socket.SHUT_RDWR)
+    for _ in range(MOST_TURNS):
+        if all(each.fileno() < 0 for each in sockets):
+            return
+        await asyncio.sleep(0)
 
 
 class _NotPublic(OSError):
