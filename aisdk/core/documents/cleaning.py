@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aisdk.core.documents.volume import pieces
 from aisdk.errors import Unreadable
 
 __all__ = ["clean_text", "not_empty"]
@@ -18,13 +19,10 @@ def clean_text(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         text = text.replace("\0", "")
-    if text.isascii():
+    if text.isascii() or not _has_surrogates(text):
         return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # pairs of surrogates become their character, lone ones U+FFFD
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+    # pairs of surrogates become their character, lone ones U+FFFD
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def not_empty(text: str) -> str:
@@ -38,3 +36,13 @@ def not_empty(text: str) -> str:
             "A source has no text.", hint="Leave it out, or give it a text.", reason="empty"
         )
     return text
+
+
+def _has_surrogates(text: str) -> bool:
+    """Whether it cannot be encoded, seen a piece at a time."""
+    try:
+        for piece in pieces(text):
+            piece.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

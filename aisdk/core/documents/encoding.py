@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
-from aisdk.core.documents.unreadable import parser_missing
+from aisdk.core.documents.unreadable import parser_missing, too_large
+from aisdk.core.documents.volume import LARGEST_TEXT, width_of
 from aisdk.errors import Unreadable
 
-__all__ = ["decode"]
+__all__ = ["decode", "decoded"]
 
 SAMPLE: Final = 64 * 1024  # bytes looked at for a guess
+STEP: Final = 64 * 1024  # bytes decoded at a time
 NEAR: Final = 0.04  # coherence, from 0 to 1, that makes no difference
 BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -25,12 +29,36 @@ USUAL: Final = [
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp874"),
     *("koi8_r", "cp932", "euc_jp", "gb18030", "big5", "cp949"),
 ]
+# Encodings of Python's own that no page is in: they take long, or change what the bytes say.
+ODD: Final = frozenset(
+    {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
+)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _CONTROL_BYTES: Final = bytes([*range(9), *range(0x0E, 0x1B), *range(0x1C, 0x20), 0x7F])
 
 
-def decode(data: bytes, declared: str = "") -> str:
-    """The characters of a text file.
+def decode(data: bytes) -> str:
+    """The characters of a text file, with line feeds only and without NUL.
+
+    Raises:
+        Unreadable: It is binary, of an encoding that cannot be told, or takes too much memory.
+    """
+    lines = io.IncrementalNewlineDecoder(None, translate=True)
+    parts: list[str] = []
+    chars, width = 0, 1
+    for piece in decoded(data):
+        part = lines.decode(piece).replace("\0", "")
+        parts.append(part)
+        chars += len(part)
+        width = max(width, width_of(part))
+        if chars * width > LARGEST_TEXT:
+            raise too_large()
+    parts.append(lines.decode("", final=True))
+    return "".join(parts)
+
+
+def decoded(data: bytes, declared: str = "") -> Iterator[str]:
+    """The characters of a text file, some at a time.
 
     Args:
         data: Its bytes.
@@ -41,19 +69,53 @@ def decode(data: bytes, declared: str = "") -> str:
     """
     for mark, encoding in BOMS:
         if data.startswith(mark):
-            return data.decode(encoding, "replace")
+            return _pieces(data, encoding, "replace")
+    encoding, errors = _told(data, declared)
+    return _checked(_pieces(data, encoding, errors))
+
+
+def _told(data: bytes, declared: str) -> tuple[str, str]:
+    """The encoding of a file without a mark, and what to do about wrong bytes."""
     wide = _wide(data[:SAMPLE])
     if wide:
-        return _checked(data.decode(wide, "replace"))
-    for encoding in ("utf-8", declared):
-        try:
-            return _checked(data.decode(encoding))
-        except (UnicodeError, LookupError):
-            continue
-    text = data.decode("utf-8", "replace")
-    if _is_slightly_damaged(text):
-        return _checked(text)
-    return _checked(data.decode(_guess(data), "replace"))
+        return wide, "replace"
+    for encoding in ("utf-8", _usable(declared)):
+        if encoding and _fits(data, encoding):
+            return encoding, "strict"
+    if _is_slightly_damaged(data):
+        return "utf-8", "replace"
+    return _guess(data), "replace"
+
+
+def _pieces(data: bytes, encoding: str, errors: str) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    for start in range(0, len(data), STEP):
+        yield decoder.decode(data[start : start + STEP], start + STEP >= len(data))
+
+
+def _usable(declared: str) -> str:
+    """The name of the encoding, if Python reads texts in it."""
+    if not declared:
+        return ""
+    try:
+        found = codecs.lookup(declared)
+        b" ".decode(declared)
+    except UnicodeError:  # this is no character in it
+        pass
+    except LookupError:  # unknown, or no encoding of texts
+        return ""
+    incremental: Any = found.incrementaldecoder
+    return declared if incremental is not None and found.name not in ODD else ""
+
+
+def _fits(data: bytes, encoding: str) -> bool:
+    """Whether no byte is wrong in it."""
+    try:
+        for _ in _pieces(data, encoding, "strict"):
+            pass
+    except UnicodeError:
+        return False
+    return True
 
 
 def _wide(sample: bytes) -> str:
@@ -66,10 +128,13 @@ def _wide(sample: bytes) -> str:
     return "utf-16-le" if high > low else "utf-16-be"
 
 
-def _is_slightly_damaged(text: str) -> bool:
+def _is_slightly_damaged(data: bytes) -> bool:
     """Whether wrong bytes are rare among characters that UTF-8 alone explains."""
-    wrong = text.count("\ufffd")
-    right = len(text.encode("utf-8")) - len(text) - 2 * wrong
+    wrong = right = 0
+    for piece in _pieces(data, "utf-8", "replace"):
+        lost = piece.count("\ufffd")
+        wrong += lost
+        right += len(piece.encode("utf-8")) - len(piece) - 2 * lost
     return right > 20 * wrong
 
 
@@ -93,16 +158,16 @@ def _guess(data: bytes) -> str:
     return "cp1252" if "cp1252" in fitting else str(best.encoding)
 
 
-def _checked(text: str) -> str:
-    """The text, unless its beginning has more control characters than text has.
+def _checked(pieces: Iterator[str]) -> Iterator[str]:
+    """The pieces, unless the first has more control characters than text has.
 
     Raises:
         Unreadable: It is binary.
     """
-    head = text[:SAMPLE]
-    if len(_CONTROL.findall(head)) * 20 > len(head):
-        raise _unknown()
-    return text
+    for place, piece in enumerate(pieces):
+        if place == 0 and len(_CONTROL.findall(piece)) * 20 > len(piece):
+            raise _unknown()
+        yield piece
 
 
 def _unknown() -> Unreadable:

@@ -19,6 +19,7 @@ __all__ = ["check_size", "checked_metadata", "json_value"]
 
 LARGEST_METADATA: Final = 256 * 1024
 DEEPEST: Final = 16
+MOST_VALUES: Final = LARGEST_METADATA // 2  # more would be larger as JSON
 
 
 def checked_metadata(metadata: Any) -> dict[str, JSON]:
@@ -33,7 +34,8 @@ def checked_metadata(metadata: Any) -> dict[str, JSON]:
         raise _bad_metadata("Metadata must be a dict with text keys.")
     if not metadata:
         return {}
-    cleaned = {clean_text(key): json_value(value) for key, value in metadata.items()}
+    tree = _Tree()
+    cleaned = {clean_text(key): tree.value(value, 0) for key, value in metadata.items()}
     check_size(to_json(cleaned))
     return cleaned
 
@@ -49,52 +51,67 @@ def check_size(metadata: bytes) -> bytes:
     return metadata
 
 
-def json_value(value: Any, depth: int = 0) -> JSON:
+def json_value(value: Any) -> JSON:
     """One value as JSON has it.
 
     Raises:
-        Unreadable: JSON has nothing like it, or it is nested too deeply.
+        Unreadable: JSON has nothing like it, it is nested too deeply, or it holds too many values.
     """
-    if isinstance(value, str):
-        return clean_text(value)
-    if depth > DEEPEST:
-        raise _bad_metadata("Metadata are nested too deeply.")
-    for kinds, convert in _CONVERSIONS:
-        if isinstance(value, kinds):
-            return convert(value, depth)
-    if value is None or _is_missing(value):
-        return None
-    if getattr(value, "ndim", None) is not None and hasattr(value, "tolist"):  # of numpy
-        return json_value(value.tolist(), depth + 1)
-    raise _bad_metadata("A metadata value is of a kind that JSON does not have.")
+    return clean_text(value) if isinstance(value, str) else _Tree().value(value, 0)
 
 
-def _number(value: float, _: int) -> JSON:
+class _Tree:
+    """A value and all that is in it, counted: a list may hold itself, or another many times."""
+
+    def __init__(self) -> None:
+        self._left = MOST_VALUES
+
+    def value(self, value: Any, depth: int) -> JSON:
+        """One value of the tree."""
+        self._left -= 1
+        if isinstance(value, str):
+            self._left -= len(value) // 16  # a text may be there many times too
+        if depth > DEEPEST or self._left < 0:
+            raise _bad_metadata("Metadata are nested too deeply, or hold too much.")
+        for kinds, convert in _SCALARS:
+            if isinstance(value, kinds):
+                return convert(value)
+        return None if value is None or _is_missing(value) else self._many(value, depth + 1)
+
+    def _many(self, value: Any, depth: int) -> JSON:
+        """A value that holds others."""
+        if isinstance(value, Mapping):
+            return {_text(key) or "": self.value(item, depth) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(item, depth) for item in value]
+        if isinstance(value, set | frozenset):
+            return sorted((self.value(item, depth) for item in value), key=repr)
+        if isinstance(getattr(value, "ndim", None), int) and hasattr(value, "tolist"):  # of numpy
+            if getattr(value, "size", 0) > self._left:
+                raise _bad_metadata("Metadata hold too many values.")
+            return self.value(value.tolist(), depth)
+        raise _bad_metadata("A metadata value is of a kind that JSON does not have.")
+
+
+def _number(value: float) -> JSON:
     return float(value) if math.isfinite(value) else None
 
 
-def _whole(value: int, _: int) -> JSON:
-    return int(value) if abs(value) < 2**63 else _text(value, 0)
+def _whole(value: int) -> JSON:
+    return int(value) if abs(value) < 2**63 else _text(value)
 
 
-def _text(value: Any, _: int) -> JSON:
-    return None if _is_missing(value) else clean_text(str(value)[:LARGEST_METADATA])
+def _text(value: Any) -> str | None:
+    if _is_missing(value):
+        return None
+    try:
+        return clean_text(str(value)[:LARGEST_METADATA])
+    except ValueError:  # Python writes no number of so many digits
+        raise _bad_metadata("A number in metadata is too long.") from None
 
 
-def _date(value: date | time, _: int) -> JSON:
+def _date(value: date | time) -> JSON:
     return None if _is_missing(value) else value.isoformat()
-
-
-def _list(value: Any, depth: int) -> JSON:
-    return [json_value(item, depth + 1) for item in value]
-
-
-def _set(value: Any, depth: int) -> JSON:
-    return sorted((json_value(item, depth + 1) for item in value), key=repr)
-
-
-def _dict(value: Mapping[Any, Any], depth: int) -> JSON:
-    return {clean_text(str(key)): json_value(item, depth + 1) for key, item in value.items()}
 
 
 def _is_missing(value: Any) -> bool:
@@ -108,14 +125,11 @@ def _bad_metadata(message: str) -> Unreadable:
     )
 
 
-_Conversion = Callable[[Any, int], JSON]
-_CONVERSIONS: Final[tuple[tuple[Any, _Conversion], ...]] = (
-    (bool, lambda value, _: bool(value)),
+_SCALARS: Final[tuple[tuple[Any, Callable[[Any], JSON]], ...]] = (
+    (str, clean_text),
+    (bool, bool),
     (int, _whole),
     (float, _number),
     ((date, time), _date),
     ((UUID, Decimal, timedelta), _text),
-    (Mapping, _dict),
-    ((list, tuple), _list),
-    ((set, frozenset), _set),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Final, TypeAlias
@@ -23,6 +24,8 @@ from aisdk.errors import Unreadable
 __all__ = ["is_known", "parse"]
 
 LONGEST_TITLE: Final = 500
+
+_SOMETHING: Final = re.compile(rb"[^ \t\r\n\0]")
 
 TextFormat: TypeAlias = Callable[[str, int], Parsed]
 ByteFormat: TypeAlias = Callable[[bytes, LoadOptions], Parsed]
@@ -111,7 +114,7 @@ def parse(name: str, data: bytes, options: LoadOptions) -> Parsed:
         Unreadable: The format is unknown, the file is damaged, encrypted, empty or too large, or a
             package is missing; ``reason`` tells which.
     """
-    if not data.strip(b" \t\r\n\0"):
+    if not _SOMETHING.search(data):
         not_empty("")
     parsed = _parsed(_suffix(name), data, options)
     text = not_empty(clean_text(parsed.text))

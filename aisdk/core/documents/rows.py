@@ -16,6 +16,7 @@ __all__ = ["from_frame", "is_frame"]
 PLAIN: Final = frozenset({"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"})
 SLICE: Final = 1_000  # rows converted together: bounds what is held beside the frame
 NAMED: Final = 50  # columns named in a hint
+LONGEST_NAME: Final = 50
 
 
 def is_frame(what: Any) -> bool:
@@ -32,20 +33,27 @@ def from_frame(frame: Any, options: LoadOptions) -> Iterator[Source]:
     Raises:
         InvalidInput: A named column is not there, or there twice.
     """
-    names = [str(name) for name in frame.columns]
+    names = [_written(name) for name in frame.columns]
     for name in (options.text, options.key, options.title):
         if name is not None and names.count(name) != 1:
-            shown = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+            some = [_shown(name) for name in names[:NAMED]]
+            shown = ", ".join(some) + (", …" if len(names) > NAMED else "")
             raise InvalidInput(
-                f"The DataFrame has no single column {name!r}.", hint=f"Its columns are: {shown}."
+                f"The DataFrame has no single column {_shown(str(name))!r}.",
+                hint=f"Its columns are: {shown}.",
             )
     return _rows(frame, names, options)
+
+
+def _shown(name: str) -> str:
+    """A column's name as a message shows it."""
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
 
 def _rows(frame: Any, names: list[str], options: LoadOptions) -> Iterator[Source]:
     used = {options.text, options.key, options.title}
     others = [(place, name) for place, name in enumerate(names) if name not in used]
-    keys = [name for _, name in others]
+    keys = [clean_text(name) for _, name in others]
     for start in range(0, len(frame), SLICE):
         some = frame.iloc[start : start + SLICE]
         texts = _column(some, names, options.text)
@@ -80,7 +88,7 @@ def _row(
 def _name(value: Any) -> str | None:
     """A row's id as text; whole numbers stay whole although a missing one made them floats."""
     if type(value) is int:
-        return str(value)
+        return _written(value) or None
     if isinstance(value, str):
         return clean_text(value) or None
     if isinstance(value, float):
@@ -90,6 +98,14 @@ def _name(value: Any) -> str | None:
     except Unreadable:
         return None
     return None if plain is None else str(plain)
+
+
+def _written(value: Any) -> str:
+    """The value as text; nothing where Python writes no number of so many digits."""
+    try:
+        return str(value)
+    except ValueError:
+        return ""
 
 
 def _metadata(column: Any) -> list[Any]:

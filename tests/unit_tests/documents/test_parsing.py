@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import traceback
 import zipfile
 
 import docx
@@ -147,6 +148,12 @@ def test_parse_json_with_comments_stays_text() -> None:
     assert reason("a.json", b"{}") == "empty"
 
 
+def test_parse_json_tells_the_path_of_each_value() -> None:
+    """Also of those that come after a nested one."""
+    parsed = parse("a.json", b'{"a": [{"b": 1}, 2, [3, {"c": 4}], 5], "d": 6}', OPTIONS)
+    assert parsed.text.split("\n") == ["a.b: 1", "a: 2", "a: 3", "a.c: 4", "a: 5", "d: 6"]
+
+
 def test_parse_json_lines_takes_the_obvious_text() -> None:
     """An object's text is its text; another is flattened."""
     lines = [{"title": "T", "text": "Body"}, {"a": {"b": [1, "x"]}}]
@@ -243,6 +250,20 @@ def test_parse_docx_that_lies_about_its_size_is_refused() -> None:
     assert reason("a.docx", data) in ("too_large", "damaged")
 
 
+def test_parse_docx_with_a_name_that_is_no_utf8_is_damaged() -> None:
+    """In the directory and before the part alike."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("word/ü.xml", "")
+        archive.writestr("word/document.xml", "<a/>")
+    for name in ("word/ü.xml".encode(), b"word/document.xml"):
+        for place in (file.getvalue().find(name), file.getvalue().rfind(name)):
+            data = bytearray(file.getvalue())
+            data[place] = 0xFF
+            data[data.find(b"PK\x01\x02", data.find(b"PK\x01\x02") + 1) + 9] |= 8  # all in UTF-8
+            assert reason("a.docx", bytes(data)) in ("damaged", "empty")
+
+
 def test_parse_damaged_and_old_files_are_told_apart() -> None:
     """Each failure has its reason."""
     assert reason("a.docx", b"PK\x03\x04 nonsense") == "damaged"
@@ -305,13 +326,16 @@ def test_parse_messages_hold_no_text_of_the_document() -> None:
     """Errors may be logged; what a document says may not."""
     for name, data in (
         ("a.docx", packed(document="<a>topsecret")),
+        ("a.docx", packed(document="<topsecret></a>")),
+        ("a.docx", packed(topsecret="<a/>").replace(b"topsecret", b"topsecres", 1)),
         ("a.ipynb", b'{"topsecret"'),
         ("a.pdf", b"%PDF-topsecret"),
         ("a.txt", b"topsecret" + bytes(200)),
     ):
         with pytest.raises(Unreadable) as error:
             parse(name, data, OPTIONS)
-        assert "topsecret" not in f"{error.value!r} {error.value} {error.value.hint}"
+        told = "".join(traceback.format_exception(error.value))
+        assert "topsecret" not in f"{told} {error.value!r} {error.value.hint}"
 
 
 @pytest.mark.parametrize("module", ["lxml", "charset_normalizer"])

@@ -6,15 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aisdk.core.documents.encoding import decode
-from aisdk.core.documents.formats.blocks import Blocks
+from aisdk.core.documents.encoding import decoded
+from aisdk.core.documents.formats.blocks import LONGEST_BLOCK, Blocks, Pile
+from aisdk.core.documents.formats.feeding import Feeding
 from aisdk.core.documents.sources import LoadOptions, Parsed
-from aisdk.core.documents.unreadable import parser_missing
+from aisdk.core.documents.unreadable import damaged, parser_missing
 
 __all__ = ["parse_html"]
 
-STEP: Final = 64 * 1024  # bytes given to the parser at a time: bounds its memory
 LONGEST_TITLE: Final = 2_000
+MOST_DEPTH: Final = 1_000_000
 
 _DECLARED: Final = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([A-Za-z0-9_.:-]{2,40})""")
 _SPACE: Final = re.compile(r"\s+")
@@ -46,14 +47,15 @@ def parse_html(data: bytes, options: LoadOptions) -> Parsed:
     except ImportError as error:
         raise parser_missing() from error
     declared = _DECLARED.search(data[:2048])
-    text = decode(data, declared[1].decode() if declared else "")
     page = _Page(options.max_chars)
     parser = etree.HTMLParser(target=page, encoding="utf-8", huge_tree=True)
-    whole = text.encode("utf-8", "replace")
-    for start in range(0, len(whole), STEP):
-        parser.feed(whole[start : start + STEP])
-    if whole:
-        parser.close()
+    feeding = Feeding(parser, page)
+    try:
+        for piece in decoded(data, declared[1].decode() if declared else ""):
+            feeding.feed(piece.encode("utf-8", "replace"))
+        feeding.close()
+    except etree.LxmlError:
+        raise damaged() from None
     title = " ".join("".join(page.title).split())
     return Parsed(page.blocks.text(), title, {}, "markdown")
 
@@ -64,9 +66,10 @@ class _Page:
     def __init__(self, max_chars: int) -> None:
         self.blocks = Blocks(max_chars)
         self.title: list[str] = []
-        self._max_chars = max_chars
-        self._words: list[str] = []
-        self._length = 0
+        self.events = 0
+        self._longest = min(max_chars, LONGEST_BLOCK)
+        self._words = Pile()
+        self._depth = 0
         self._mark = ""
         self._tag = ""
         self._hidden = 0
@@ -75,14 +78,18 @@ class _Page:
         self._was_tight = False
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self.events += 1
+        self._depth += 1
+        if self._depth > MOST_DEPTH:
+            raise damaged()
         if self._hidden or _is_unseen(tag, attributes):
             self._hidden += 1
         elif tag == "title":
             self._in_title = True
         elif tag == "br":
-            self._words.append("\n")
+            self._put("\n")
         elif tag in ("td", "th"):
-            self._words.append(" | " if self._words else "")
+            self._put(" | " if self._words.chars else "")
         elif tag in _BLOCKS:
             self._end_block()
             self._tag = tag
@@ -90,6 +97,8 @@ class _Page:
             self._pre += tag == "pre"
 
     def end(self, tag: str) -> None:
+        self.events += 1
+        self._depth -= 1
         if self._hidden:
             self._hidden -= 1
         elif tag == "title":
@@ -100,22 +109,26 @@ class _Page:
             self._pre -= tag == "pre"
 
     def data(self, text: str) -> None:
+        self.events += 1
         if self._hidden:
             return
         if self._in_title:
             if len(self.title) < LONGEST_TITLE:
                 self.title.append(text[:LONGEST_TITLE])
             return
-        self._words.append(text if self._pre else _SPACE.sub(" ", text))
-        self._length += len(text)
-        if self._length > self._max_chars:  # one block, longer than all may be
-            self._end_block()
+        self._put(text if self._pre else _SPACE.sub(" ", text))
 
     def close(self) -> None:
         self._end_block()
 
+    def _put(self, text: str) -> None:
+        """Adds to the block; one without end is ended."""
+        self._words.add(text)
+        if self._words.chars > self._longest:
+            self._end_block()
+
     def _end_block(self) -> None:
-        text, self._words, self._length = "".join(self._words), [], 0
+        text = self._words.take()
         if not text.strip():
             return
         tight = False

@@ -12,12 +12,14 @@ from typing import Any, Final
 
 from aisdk.core.documents.sources import LoadOptions, Parsed
 from aisdk.core.documents.unreadable import damaged, parser_missing, too_large
+from aisdk.core.documents.volume import LARGEST_RESULT
 from aisdk.errors import Unreadable
 
 __all__ = ["parse_pdf"]
 
 TIMEOUT_S: Final = 120
-MEMORY_BYTES: Final = 2 * 2**30
+MEMORY_BYTES: Final = 256 * 2**20  # for a file of the usual limit of 64 MiB
+USUAL_BYTES: Final = 64 * 2**20
 CHILD: Final = Path(__file__).with_name("pdf_child.py")
 HEAD: Final = 1024  # bytes in which the format's mark has to stand
 
@@ -55,7 +57,8 @@ def _ask_child(data: bytes, options: LoadOptions) -> tuple[dict[str, Any], str]:
     if spec is None or spec.origin is None:
         return {"reason": "parser_missing"}, ""
     packages = str(Path(spec.origin).parents[1])
-    limits = (options.max_pages, options.max_chars, MEMORY_BYTES, TIMEOUT_S)
+    memory_bytes = MEMORY_BYTES + max(0, len(data) - USUAL_BYTES)
+    limits = (options.max_pages, options.max_chars, LARGEST_RESULT, memory_bytes, TIMEOUT_S)
     try:
         done = subprocess.run(  # noqa: S603  # nosec B603  # our own interpreter and file
             [sys.executable, "-I", str(CHILD), packages, *map(str, limits)],
@@ -71,8 +74,10 @@ def _ask_child(data: bytes, options: LoadOptions) -> tuple[dict[str, Any], str]:
         return {"reason": "timeout"}, ""
     head, _, text = done.stdout.partition(b"\n")
     try:
-        answer: dict[str, Any] = json.loads(head)
+        answer = json.loads(head)
     except ValueError:
+        answer = None
+    if not isinstance(answer, dict):  # it died, or its parser wrote to standard output
         return {"reason": "parser_crashed"}, ""
     return answer, text.decode("utf-8", "replace")
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["main"]
+
+LIMIT_OF_ALL: Final = 8
+LONGEST_TITLE: Final = 2_000
 
 
 def main(packages: str, *numbers: str) -> None:
@@ -15,13 +18,14 @@ def main(packages: str, *numbers: str) -> None:
 
     Args:
         packages: The folder that pypdfium2 is installed in.
-        numbers: Most pages, most characters, bytes of memory, seconds of computing.
+        numbers: Most pages, most characters, most bytes of them, bytes of memory, seconds of
+            computing.
     """
-    max_pages, max_chars, memory_bytes, cpu_s = map(int, numbers)
+    max_pages, max_chars, max_bytes, memory_bytes, cpu_s = map(int, numbers)
     _limit(memory_bytes, cpu_s)
     sys.path.append(packages)
     try:
-        answer, text = _extract(sys.stdin.buffer.read(), max_pages, max_chars)
+        answer, text = _extract(sys.stdin.buffer.read(), max_pages, max_chars, max_bytes)
     except MemoryError:
         answer, text = {"reason": "too_large"}, ""
     sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + text.encode("utf-8", "replace"))
@@ -34,7 +38,8 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
     except ImportError:  # Windows; the parent's timeout remains
         return
     wanted = (
-        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_DATA, memory_bytes),  # without the files that are mapped
+        (resource.RLIMIT_AS, LIMIT_OF_ALL * memory_bytes),  # where the first is not kept
         (resource.RLIMIT_CPU, cpu_s),
         (resource.RLIMIT_CORE, 0),
     )
@@ -44,7 +49,9 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
         resource.setrlimit(kind, (most, most))
 
 
-def _extract(data: bytes, max_pages: int, max_chars: int) -> tuple[dict[str, Any], str]:
+def _extract(
+    data: bytes, max_pages: int, max_chars: int, max_bytes: int
+) -> tuple[dict[str, Any], str]:
     import pypdfium2
 
     try:
@@ -54,16 +61,24 @@ def _extract(data: bytes, max_pages: int, max_chars: int) -> tuple[dict[str, Any
     if len(document) > max_pages:
         return {"reason": "too_large"}, ""
     pages: list[str] = []
-    left = max_chars
+    chars, width = 0, 1
     for page in _pages(document):
         pages.append(page)
-        left -= len(page)
-        if left < 0:
+        chars += len(page)
+        width = max(width, _width(page))
+        if chars > max_chars or chars * width > max_bytes:
             return {"reason": "too_large"}, ""
     text = "\n\n".join(page for page in pages if page)
     if not text:
         return {"reason": "no_text" if pages else "damaged"}, ""
-    return {"title": document.get_metadata_dict().get("Title", ""), "pages": len(document)}, text
+    title = document.get_metadata_dict().get("Title", "")[:LONGEST_TITLE]
+    return {"title": title, "pages": len(document)}, text
+
+
+def _width(text: str) -> int:
+    """Bytes that Python takes for each character."""
+    largest = max(text, default="")
+    return 1 if largest <= "\xff" else 2 if largest <= "\uffff" else 4
 
 
 def _pages(document: Any) -> Iterator[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from aisdk.core.documents.formats.blocks import Blocks
+from aisdk.core.documents.formats.blocks import LONGEST_BLOCK, Blocks, Pile
+from aisdk.core.documents.formats.feeding import Feeding
 from aisdk.core.documents.sources import LoadOptions, Parsed
 from aisdk.core.documents.unreadable import damaged, parser_missing, too_large
 from aisdk.errors import Unreadable
@@ -18,11 +20,20 @@ __all__ = ["parse_docx"]
 
 STEP: Final = 64 * 1024
 MOST_PARTS: Final = 10_000
+LARGEST_DIRECTORY: Final = 4 * 2**20  # bytes of the names in the archive's directory
+MOST_STYLES: Final = 10_000
+LONGEST_STYLE: Final = 255
 LARGEST_RATIO: Final = 200  # unpacked to packed; real documents stay below 60
 FREE_BYTES: Final = 2**20  # unpacked without regard to the ratio
 
 OLE: Final = b"\xd0\xcf\x11\xe0"  # how an encrypted document and the old .doc begin
 PART: Final = b"PK\x01\x02"  # how a part's entry in the archive's directory begins
+ENTRY: Final = 46  # bytes of it before the name
+PACKINGS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # that Word knows
+DAMAGES: Final = (  # what the reader of archives raises for one that is none
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError, NotImplementedError),
+    *(OSError, OverflowError, RuntimeError, UnicodeError, ValueError),
+)
 
 _LEVEL: Final = re.compile(r"heading ([1-9])")
 _UNSEEN: Final = frozenset({"del", "moveFrom", "instrText", "Fallback", "delText"})
@@ -39,13 +50,24 @@ def parse_docx(data: bytes, options: LoadOptions) -> Parsed:
     """
     if data.startswith(OLE):
         raise _encrypted()
-    if data.count(PART) > MOST_PARTS:
+    if data.count(PART) > MOST_PARTS or _directory_bytes(data) > LARGEST_DIRECTORY:
         raise too_large()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _parse(_Package(archive, options.max_bytes, len(data)), options)
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
-        raise damaged() from error
+    except Unreadable:
+        raise
+    except DAMAGES:
+        raise damaged() from None  # the cause names parts of the document
+
+
+def _directory_bytes(data: bytes) -> int:
+    """At most how long the names and notes in the archive's directory are."""
+    size, place = 0, data.find(PART)
+    while 0 <= place <= len(data) - ENTRY:
+        size += sum(struct.unpack_from("<3H", data, place + 28))
+        place = data.find(PART, place + 1)
+    return size
 
 
 class _Package:
@@ -65,6 +87,8 @@ class _Package:
         entry = self._archive.getinfo(name)
         if entry.flag_bits & 1:
             raise _encrypted()
+        if entry.compress_type not in PACKINGS:
+            raise damaged()
         if entry.file_size > self._left:
             raise too_large()
         with self._archive.open(entry) as stream:
@@ -92,7 +116,7 @@ def _parse(package: _Package, options: LoadOptions) -> Parsed:
     return Parsed(body.blocks.text(), title, {}, "markdown")
 
 
-def _read(blocks: Iterator[bytes], target: Any) -> None:
+def _read(blocks: Iterator[bytes], target: _Receiver) -> None:
     """Feeds a part to what receives its tags; entities are not expanded, nothing is fetched."""
     try:
         from lxml import etree
@@ -101,27 +125,36 @@ def _read(blocks: Iterator[bytes], target: Any) -> None:
     parser = etree.XMLParser(
         target=target, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
+    feeding = Feeding(parser, target)
     try:
         for block in blocks:
-            parser.feed(block)
-        parser.close()
-    except etree.XMLSyntaxError as error:
-        raise damaged() from error
+            feeding.feed(block)
+        parser.close()  # fails where nothing was fed
+    except etree.LxmlError:
+        raise damaged() from None  # the cause quotes the document
 
 
 class _Receiver:
     """What every receiver of tags has; names come without their namespace."""
+
+    events = 0
 
     def doctype(self, *_: Any) -> None:
         """Refuses a document type, which Word never writes: it could define entities."""
         raise damaged()
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self.events += 1
         local = {name.rpartition("}")[2]: value for name, value in attributes.items()}
         self.begin(tag.rpartition("}")[2], local)
 
     def end(self, tag: str) -> None:
+        self.events += 1
         self.finish(tag.rpartition("}")[2])
+
+    def data(self, text: str) -> None:
+        self.events += 1
+        self.write(text)
 
     def begin(self, tag: str, attributes: Mapping[str, str]) -> None:
         """A tag begins."""
@@ -129,7 +162,7 @@ class _Receiver:
     def finish(self, tag: str) -> None:
         """A tag ends."""
 
-    def data(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Characters between tags."""
 
     def close(self) -> None:
@@ -144,9 +177,11 @@ class _Styles(_Receiver):
         self._style = ""
 
     def begin(self, tag: str, attributes: Mapping[str, str]) -> None:
-        value = attributes.get("val", "")
+        value = attributes.get("val", "")[:LONGEST_STYLE]
         if tag == "style":
-            self._style = attributes.get("styleId", "")
+            style = attributes.get("styleId", "")
+            fits = len(style) <= LONGEST_STYLE and len(self.levels) < MOST_STYLES
+            self._style = style if fits else ""
         elif tag == "name" and self._style:
             level = _LEVEL.fullmatch(value.lower())
             if level or value.lower() == "title":
@@ -170,7 +205,7 @@ class _Properties(_Receiver):
         del tag
         self._inside = False
 
-    def data(self, text: str) -> None:
+    def write(self, text: str) -> None:
         if self._inside and len(self.title) < 1_000:
             self.title.append(text[:1_000])
 
@@ -183,8 +218,8 @@ class _Body(_Receiver):
         self.title = ""
         self._levels = levels
         self._left = max_chars
-        self._words: list[str] = []
-        self._cells: list[str] = []
+        self._words = Pile()
+        self._cells = Pile()
         self._tables = 0
         self._mark = ""
         self._in_text = False
@@ -203,20 +238,22 @@ class _Body(_Receiver):
         elif tag in _FINISH:
             _FINISH[tag](self)
 
-    def data(self, text: str) -> None:
-        if self._in_text and not self._hidden:
-            self.write(text)
-
     def write(self, text: str) -> None:
-        """Adds to the paragraph.
+        if self._in_text and not self._hidden:
+            self.put(text)
+
+    def put(self, text: str) -> None:
+        """Adds to the paragraph; one without end is ended.
 
         Raises:
             Unreadable: There has been too much text.
         """
-        self._words.append(text)
+        self._words.add(text)
         self._left -= len(text)
         if self._left < 0:
             raise too_large()
+        if self._words.chars > LONGEST_BLOCK:
+            self.end_paragraph()
 
     def set_in_text(self, *, inside: bool) -> None:
         """Whether characters are text now."""
@@ -234,12 +271,15 @@ class _Body(_Receiver):
 
     def end_paragraph(self) -> None:
         """A paragraph ends; in a table it is a part of its row."""
-        text, self._words = "".join(self._words).strip(), []
+        text = self._words.take().strip()
         mark, self._mark = self._mark, ""
         if not text:
             return
         if self._tables:
-            self._cells.append(" ".join(text.split()))
+            self._cells.add(" | " if self._cells.chars else "")
+            self._cells.add(" ".join(text.split()))
+            if self._cells.chars > LONGEST_BLOCK:
+                self.end_row()
             return
         if mark.startswith("#"):
             text = " ".join(text.split())
@@ -253,8 +293,7 @@ class _Body(_Receiver):
 
     def end_row(self) -> None:
         """A row ends; a table within a cell has ended its own rows before."""
-        cells, self._cells = self._cells, []
-        self._add(" | ".join(cells), tight=True)
+        self._add(self._cells.take(), tight=True)
 
     def _add(self, block: str, *, tight: bool) -> None:
         """Items of a list and rows of a table stand close together."""
@@ -265,10 +304,10 @@ class _Body(_Receiver):
 _BEGIN: Final[Mapping[str, Callable[[_Body, Mapping[str, str]], None]]] = {
     "p": lambda body, _: body.end_paragraph(),
     "t": lambda body, _: body.set_in_text(inside=True),
-    "tab": lambda body, _: body.write("\t"),
-    "br": lambda body, _: body.write("\n"),
-    "cr": lambda body, _: body.write("\n"),
-    "noBreakHyphen": lambda body, _: body.write("-"),
+    "tab": lambda body, _: body.put("\t"),
+    "br": lambda body, _: body.put("\n"),
+    "cr": lambda body, _: body.put("\n"),
+    "noBreakHyphen": lambda body, _: body.put("-"),
     "pStyle": lambda body, attributes: body.set_style(attributes),
     "numPr": lambda body, _: body.set_item(),
     "tbl": lambda body, _: body.change_tables(1),
