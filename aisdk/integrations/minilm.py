@@ -38,6 +38,7 @@ NAME: Final = "all-MiniLM-L6-v2"
 GRAPH_VERSION: Final = 1  # raise it when build_graph changes: older graphs are then left alone
 BATCH_PIECES: Final = 256  # of one inference: enough to be efficient, small enough for a cache
 TEXTS_AT_ONCE: Final = 512  # tokenised together and grouped by length among each other
+NO_TELEMETRY: Final = "ORT_DISABLE_TELEMETRY"
 PACKAGES: Final = ("onnx", "onnxruntime", "tokenizers")
 
 Vectors = NDArray[np.float32]
@@ -153,6 +154,7 @@ class _Loaded:
     """The model in memory; its methods block."""
 
     def __init__(self, graph: Path, tokenizer: Path) -> None:
+        os.environ.setdefault(NO_TELEMETRY, "1")  # else it tells Microsoft of this process
         import onnxruntime
 
         self._tokenizer = load_tokenizer(tokenizer)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +133,35 @@ async def test_embed_nothing_gives_no_rows(embedder: MiniLM) -> None:
 async def test_embed_lone_surrogate_gives_a_vector(embedder: MiniLM) -> None:
     """A text that is not valid Unicode is embedded as far as it can be read."""
     assert np.isfinite(await embedder.embed(["half a pair \ud83d of surrogates"])).all()
+
+
+LOADING = """
+import asyncio, sys
+from pathlib import Path
+from aisdk.integrations.minilm import MiniLM, find_weights
+
+asyncio.run(MiniLM(weights=find_weights(None), home=Path(sys.argv[1])).warm())
+"""
+
+
+def left_in_home_of(user: Path, home: Path, **variables: str) -> list[str]:
+    """The files that a process which loads the model leaves in its user's folder."""
+    user.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    kept.pop(minilm.NO_TELEMETRY, None)
+    subprocess.run(  # noqa: S603  # this interpreter, our own script
+        [sys.executable, "-c", LOADING, str(home)],
+        check=True,
+        env={**kept, "HOME": str(user), **variables},
+    )
+    return [file.name for file in user.rglob("*") if file.is_file()]
+
+
+@needs_weights
+def test_warm_sends_nothing_about_its_process(home: Path, tmp_path: Path) -> None:
+    """The runtime's telemetry leaves no store; a user who wants it keeps it: the control."""
+    assert left_in_home_of(tmp_path / "quiet", home) == []
+    assert left_in_home_of(tmp_path / "telling", home, **{minilm.NO_TELEMETRY: "0"}) != []
 
 
 @needs_weights
