@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,6 +15,8 @@ __all__ = ["LONGEST_QUEUE", "Admission", "QueueFull"]
 
 LONGEST_QUEUE: Final = 1_000
 MOST_REMEMBERED: Final = 10_000
+FEWEST_TO_KEEP: Final = 4  # of fewer places none is kept
+LATELY_S: Final = 5.0  # so long after its last call a tenant still counts as one that calls
 
 
 class QueueFull(Exception):
@@ -33,24 +37,39 @@ class Admission:
     Start-time fair queueing: every call makes its tenant's next one due 1/weight later in a
     virtual time that follows the calls let in; the call due first goes next, and within a tenant
     the one that came first. Who is idle or runs as much as it may saves up nothing. Cancelling a
-    call, waiting or running, passes its place on. Used on one event loop.
+    call, waiting or running, passes its place on.
+
+    While several tenants call, the last of four or more free places is kept for one of whom no
+    call runs, so that who calls seldom need not wait for the end of a busy tenant's call. A tenant
+    that calls alone has every place. Used on one event loop.
 
     Args:
         slots: How many calls run at once, at least 1.
         longest_queue: How many calls of one tenant may wait, at least 1.
+        clock: Seconds that never go back.
 
     Source:
         Goyal, Vin and Cheng: Start-time fair queueing. SIGCOMM 1996.
     """
 
-    def __init__(self, slots: int, *, longest_queue: int = LONGEST_QUEUE) -> None:
+    def __init__(
+        self,
+        slots: int,
+        *,
+        longest_queue: int = LONGEST_QUEUE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._slots = slots
+        self._clock = clock
         self._longest_queue = longest_queue
         self._now = 0.0  # virtual time: when the call let in last was due
         self._running = 0
         self._tenants: dict[str, _Tenant] = {}  # those with a call that runs or waits
         self._waiting: dict[str, _Tenant] = {}  # in the order in which they began to wait
         self._turns: OrderedDict[str, float] = OrderedDict()  # of tenants without a call
+        self._caller = ""  # the tenant that called last
+        self._called_s = -math.inf  # when it did
+        self._others_called_s = -math.inf  # when any other tenant called last
 
     @asynccontextmanager
     async def enter(self, tenant_id: str, weight: float, most: int) -> AsyncIterator[None]:
@@ -86,6 +105,7 @@ class Admission:
         tenant = self._tenant(tenant_id, most)
         if len(tenant.queue) >= self._longest_queue:
             raise QueueFull
+        self._note_caller(tenant_id)
         place = asyncio.get_running_loop().create_future()
         tenant.queue[place] = weight
         self._waiting.setdefault(tenant_id, tenant)
@@ -132,7 +152,23 @@ class Admission:
     def _next(self) -> str | None:
         """The tenant whose call is due first; of several, the one that began to wait first."""
         able = (name for name, each in self._waiting.items() if each.running < each.most)
-        return min(able, key=lambda name: self._waiting[name].turn, default=None)
+        due = min(able, key=lambda name: self._waiting[name].turn, default=None)
+        return None if due is not None and self._must_keep_place(due) else due
+
+    def _must_keep_place(self, due: str) -> bool:
+        """Whether the last free place is for a tenant of whom no call runs."""
+        is_last = self._running == self._slots - 1 and self._slots >= FEWEST_TO_KEEP
+        return is_last and self._waiting[due].running > 0 and self._has_rivals(due)
+
+    def _note_caller(self, tenant_id: str) -> None:
+        if tenant_id != self._caller:
+            self._caller, self._others_called_s = tenant_id, self._called_s
+        self._called_s = self._clock()
+
+    def _has_rivals(self, tenant_id: str) -> bool:
+        """Whether another tenant has called of late."""
+        mine = tenant_id == self._caller
+        return self._clock() - (self._others_called_s if mine else self._called_s) < LATELY_S
 
     def _admit(self, tenant: _Tenant, place: asyncio.Future[None], weight: float) -> None:
         self._now = max(self._now, tenant.turn)

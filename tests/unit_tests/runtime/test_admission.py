@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aisdk.core.runtime.admission import MOST_REMEMBERED, Admission, QueueFull
+from aisdk.core.runtime.admission import LATELY_S, MOST_REMEMBERED, Admission, QueueFull
 
 
 class Fifo(Admission):
@@ -169,7 +169,7 @@ async def test_calls_of_a_tenant_run_in_order() -> None:
 
 async def test_tenant_at_its_cap_leaves_places_to_others() -> None:
     """Its calls wait although places are free; a higher cap lets them in at once."""
-    admission, release = Admission(4), asyncio.Event()
+    admission, release = Admission(5), asyncio.Event()
 
     async def hold(tenant: str, most: int) -> None:
         async with admission.enter(tenant, 1, most):
@@ -187,6 +187,72 @@ async def test_tenant_at_its_cap_leaves_places_to_others() -> None:
     release.set()
     await asyncio.gather(*tasks)
     assert (admission.running("a"), admission.waiting("a")) == (0, 0)
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
+async def running_beside(visitor: str | None, rest_s: float, admission: Admission) -> int:
+    """How many calls of a busy tenant run at once, so long after a visitor's last call."""
+    if visitor is not None:
+        async with admission.enter(visitor, 1, 8):
+            pass
+    clock = admission._clock
+    assert isinstance(clock, Clock)
+    clock.now += rest_s
+    release = asyncio.Event()
+
+    async def hold() -> None:
+        async with admission.enter("busy", 1, 8):
+            await release.wait()
+
+    tasks = [asyncio.create_task(hold()) for _ in range(10)]
+    await let_run()
+    count = admission.running("busy")
+    release.set()
+    await asyncio.gather(*tasks)
+    return count
+
+
+@pytest.mark.parametrize(
+    ("visitor", "rest_s", "running"),
+    [(None, 0, 4), ("busy", 0, 4), ("rare", LATELY_S - 1, 3), ("rare", LATELY_S + 1, 4)],
+    ids=["alone", "its own call", "another called lately", "another called long ago"],
+)
+async def test_last_place_is_kept_while_another_tenant_calls(
+    visitor: str | None, rest_s: float, running: int
+) -> None:
+    """And only then: a tenant that calls alone has every place."""
+    assert await running_beside(visitor, rest_s, Admission(4, clock=Clock())) == running
+
+
+async def test_visitor_need_not_wait_for_a_busy_tenant() -> None:
+    """It finds the place that was kept, again and again; the busy one never has it."""
+    admission, gates = Admission(4), [asyncio.Event() for _ in range(10)]
+
+    async def call(tenant: str, gate: asyncio.Event) -> None:
+        async with admission.enter(tenant, 1, 8):
+            await gate.wait()
+
+    gate = asyncio.Event()
+    gate.set()
+    await call("rare", gate)
+    tasks = [asyncio.create_task(call("busy", gate)) for gate in gates]
+    await let_run()
+    for ending in gates[:6]:
+        assert (admission.running("busy"), admission.waiting("busy") > 0) == (3, True)
+        await asyncio.wait_for(call("rare", gate), 5)
+        ending.set()
+        await let_run()
+    await stop(tasks)
 
 
 async def test_full_queue_refuses_and_goes_on() -> None:
