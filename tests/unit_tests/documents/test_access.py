@@ -311,6 +311,18 @@ def test_enumerate_path_outside_the_folders_is_refused(
     assert "AISDK_SOURCE_FOLDERS" in error.value.hint
 
 
+def test_enumerate_glob_that_looks_like_a_folder_is_refused(rooms: Path) -> None:
+    """A folder may be called like a pattern; the pattern then lists others than the folder."""
+    (rooms / "[s]hut").mkdir()
+    access = Access(ACCESS.schemes, folders=(rooms / "[s]hut",))
+    with pytest.raises(Unreadable) as error:
+        sources(f"{rooms}/[s]hut/*.txt", access)
+    assert error.value.reason == "outside_folder"
+    found = sources(f"{rooms}/[s]hut/*.txt")  # the control: without folders it lists the other
+    assert f"{rooms}/shut/a.txt" in [each.source for each in found]
+    assert sources(rooms / "[s]hut", access) == []
+
+
 def test_enumerate_path_within_the_folders_is_read(rooms: Path) -> None:
     """A folder, a glob and a path; links that lead out fail by themselves, links back are read."""
     access = Access(ACCESS.schemes, folders=(rooms / "nothing", rooms / "open"))
