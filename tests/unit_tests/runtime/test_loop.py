@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -387,3 +388,57 @@ def _within_seconds(call: Callable[[], object]) -> object:
 
     threading.Thread(target=run, daemon=True).start()
     return ended.result(5)
+
+
+class Pieces(asyncio.Protocol):
+    """How much is read at a time when much is there."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.over = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        """A piece."""
+        self.sizes.append(len(data))
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """The end."""
+        self.over.set_result(None)
+
+
+async def largest_piece() -> int:
+    """Of 100 kB that lie ready to be read."""
+    here, there = socket.socketpair()
+    here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)
+    here.sendall(bytes(100_000))
+    here.close()
+    _, protocol = await asyncio.get_running_loop().create_connection(Pieces, sock=there)
+    await protocol.over
+    assert sum(protocol.sizes) == 100_000
+    return max(protocol.sizes)
+
+
+def test_portal_reads_little_at_a_time(portal: LoopThread) -> None:
+    """Large buffers leave holes in memory; the control is a loop as usual."""
+    assert portal.call(largest_piece) == portals.READ_BYTES
+    assert asyncio.run(largest_piece()) > portals.READ_BYTES
+
+
+class OwnLoop(asyncio.SelectorEventLoop):
+    """The application's choice."""
+
+
+class OwnPolicy(asyncio.DefaultEventLoopPolicy):
+    """Makes it."""
+
+    _loop_factory = OwnLoop
+
+
+def test_portal_runs_on_the_applications_kind_of_loop(portal: LoopThread) -> None:
+    """Such as one that is faster."""
+    before = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(OwnPolicy())
+    try:
+        assert isinstance(portal.loop(), OwnLoop)
+    finally:
+        asyncio.set_event_loop_policy(before)
