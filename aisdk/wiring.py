@@ -106,11 +106,13 @@ class Parts(Foundation):
     @cached_property
     def isolation(self) -> Any:
         """The isolation service."""
-        from aisdk.core.isolation.probes import Subjects
         from aisdk.core.isolation.service import IsolationService
+        from aisdk.core.isolation.subjects import Subjects
+        from aisdk.core.runtime.logging import logger
 
         subjects = Subjects(
             database=self.database,
+            platform=self.platform_database,
             documents=self.documents,
             rag=self.rag,
             caching=self.caching,
@@ -119,8 +121,9 @@ class Parts(Foundation):
             limiter=self.limiter,
             record=self.recorder.tokens,
             export=self.tenants.moving.export,
+            erase=self.tenants.erase,
         )
-        return IsolationService(self.platform_guard, self.tenants, subjects)
+        return IsolationService(self.platform_guard, self.tenants, subjects, logger())
 
     def start_server_early(self) -> None:
         """Lets an embedded server start while the rest is imported."""
@@ -179,7 +182,8 @@ class _Traces:
         self._parts.directory.forget(tenant_id)
 
     async def erase(self, tenant_id: str) -> dict[str, int]:
-        """Removes cache entries and rates."""
+        """Removes cache entries and rates, and what was used and is not stored yet."""
+        self._parts.recorder.drop(tenant_id)
         return {"cache_entries": await self._parts.cache.erase(tenant_id)}
 
     async def left(self, tenant_id: str) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Ways to reach another tenant's data: each is tried as a stranger, and as the tenant itself.
 
 A probe is ``async (attacker, victim) -> (tried, leaked)``. Made with the victim as its own attacker
-it must find the victim's data: that is its control.
+it must find the victim's data each time: that is its control.
 """
 
 from __future__ import annotations
@@ -10,100 +10,58 @@ import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from aisdk.core.runtime.cached import Cache
-from aisdk.core.runtime.limits import Limiter
-from aisdk.core.runtime.options import CallOptions, call_options
+from aisdk.core.isolation.subjects import CANARY, Subjects, Victim, reached, with_key
 from aisdk.core.runtime.rates import Charge, Rate
-from aisdk.core.storage.engine import Database
-from aisdk.core.storage.tables import metadata
 from aisdk.errors import AisdkError
 
-__all__ = ["CANARY", "Probe", "Subjects", "Victim", "plant", "probes"]
+__all__ = ["Probe", "probes"]
 
 Found: TypeAlias = tuple[int, int]
 Probe: TypeAlias = Callable[[str, "Victim"], Awaitable[Found]]
 
-CANARY: Final = "canary"
-TABLES: Final = tuple(
-    table.name for table in metadata.sorted_tables if "tenant_id" in table.columns
-)
-KEY: Final = "verify-isolation"
+CHARGE: Final = Charge("verify-isolation", Rate(60, 1_000), 50)
 ROUNDS: Final = 8
+REGISTER: Final = "tenants"
 
-
-@dataclass(frozen=True, slots=True)
-class Subjects:
-    """What is probed.
-
-    Attributes:
-        database: The app role's.
-        documents: The documents service.
-        rag: The rag service.
-        caching: The cache service.
-        usage: The usage service.
-        cache: What keeps cached values.
-        limiter: What charges tenants.
-        record: Tenant, verb and tokens → notes its use.
-        export: Tenant and folder → writes it there.
+CHANGES: Final = (
+    "UPDATE aisdk.{} SET tenant_id = tenant_id WHERE tenant_id = $1",
+    "DELETE FROM aisdk.{} WHERE tenant_id = $1",
+)
+GIFT: Final = "UPDATE aisdk.{} SET tenant_id = $1 WHERE tenant_id = $2"
+PLANTS: Final = (
+    "INSERT INTO aisdk.lexical_tombstones (tenant_id, chunk_id) VALUES ($1, -1)",
     """
-
-    database: Database
-    documents: Any
-    rag: Any
-    caching: Any
-    usage: Any
-    cache: Cache
-    limiter: Limiter
-    record: Callable[[str, str, int], None]
-    export: Callable[[str, Path], Awaitable[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Victim:
-    """A tenant whose data nobody else may reach.
-
-    Attributes:
-        tenant_id: Its name.
-        mark: A word that only its texts hold.
-        document_id: One of its documents.
-        cursor: Of its listing.
-        chunk_ids: Its chunks.
+    INSERT INTO aisdk.usage (tenant_id, hour, verb, calls, failures, tokens, duration_ms)
+    VALUES ($1, now(), 'verify-isolation', 1, 0, 0, 0)
+    """,
+)
+AGREEMENTS: Final = (
+    "UPDATE aisdk.tenants SET tier = tier WHERE tenant_id = $1",
+    "UPDATE aisdk.tenants SET settings = '{}' WHERE tenant_id = $1",
+    "DELETE FROM aisdk.tenants WHERE tenant_id = $1",
     """
-
-    tenant_id: str
-    mark: str
-    document_id: str
-    cursor: str
-    chunk_ids: list[int]
-
-
-async def plant(subjects: Subjects, tenant_id: str, mark: str) -> Victim:
-    """Gives a tenant data of every kind, all bearing its mark."""
-    from aisdk.core.documents.sources import Document
-
-    texts = [
-        Document(f"The {mark} sings {number}.", f"{mark}-{number}", mark, {"mark": mark})
-        for number in range(3)
-    ]
-    await subjects.documents.add(tenant_id, texts, progress=False)
-    await _with_key(subjects.documents.delete, tenant_id, f"{mark}-2")
-    await subjects.caching.set(tenant_id, CANARY, mark, ttl_s=600)
-    page = await subjects.documents.list(tenant_id, limit=1)
-    async with subjects.database.bulk(tenant_id) as connection:
-        rows = await connection.fetch("SELECT chunk_id FROM aisdk.chunks")
-    chunk_ids = [row[0] for row in rows]
-    return Victim(tenant_id, mark, page[0].document_id, page.cursor or "", chunk_ids)
+    INSERT INTO aisdk.tenants (tenant_id, tier)
+    SELECT $1 || '-new', tier FROM aisdk.tiers LIMIT 1
+    """,
+    "INSERT INTO aisdk.tiers (tier, weight) VALUES ($1 || '-tier', 1)",
+    """
+    UPDATE aisdk.tiers SET weight = weight
+    WHERE $1 <> '' AND tier = (SELECT min(tier) FROM aisdk.tiers)
+    """,
+)
 
 
 def probes(subjects: Subjects) -> Iterator[tuple[str, Probe]]:
-    """Each probe with its name."""
+    """Each probe with its name; the last one ends the tenants."""
     trials = _Trials(subjects)
     yield "SQL that reads", trials.sql_read
     yield "SQL that writes", trials.sql_write
+    yield "SQL that plants", trials.sql_plant
+    yield "SQL on the register", trials.register
     yield "SQL functions", trials.functions
     yield "search", trials.search
     yield "filters", trials.filters
@@ -116,6 +74,7 @@ def probes(subjects: Subjects) -> Iterator[tuple[str, Probe]]:
     yield "usage", trials.used
     yield "exported files", trials.files
     yield "connections after cancellation", trials.cancelled
+    yield "erasing", trials.erased
 
 
 class _Trials:
@@ -126,23 +85,41 @@ class _Trials:
 
     async def sql_read(self, attacker: str, victim: Victim) -> Found:
         """Statements that forget the tenant, or name another."""
-        counts = []
         async with self._on.database.bulk(attacker) as connection:
-            for table in TABLES:
-                query = f"SELECT count(*) FROM aisdk.{table} WHERE tenant_id = $1"  # noqa: S608  # nosec B608  # our own names
-                counts.append(await connection.fetchval(query, victim.tenant_id))
-        return len(counts), sum(map(bool, counts))
+            seen = [await reached(connection, table, victim.tenant_id) for table in victim.tables]
+        return len(seen), sum(seen)
 
     async def sql_write(self, attacker: str, victim: Victim) -> Found:
-        """Statements that change, take or delete another's rows; all are undone."""
-        leaked = tried = 0
+        """Statements that change or delete another's rows; all are undone."""
+        tables = [table for table in victim.tables if table != REGISTER]
+        statements = [change.format(table) for table in tables for change in CHANGES]
         async with self._on.database.bulk(attacker) as connection:
-            for table in ("stores", "documents", "chunks", "usage", "idempotency"):
-                for change in ("UPDATE aisdk.{} SET tenant_id = tenant_id", "DELETE FROM aisdk.{}"):
-                    query = f"{change.format(table)} WHERE tenant_id = $1"
-                    tried += 1
-                    leaked += await _changes(connection, query, victim.tenant_id)
-        return tried, leaked
+            done = [await _changes(connection, each, victim.tenant_id) for each in statements]
+        return len(done), sum(done)
+
+    async def sql_plant(self, attacker: str, victim: Victim) -> Found:
+        """Statements that put rows among another's, new ones or one's own; all are undone."""
+        tables = [table for table in victim.tables if table != REGISTER]
+        async with self._on.database.bulk(attacker) as connection:
+            done = [
+                await _changes(connection, GIFT.format(table), victim.tenant_id, attacker)
+                for table in tables
+            ]
+            done += [await _changes(connection, each, victim.tenant_id) for each in PLANTS]
+        return len(done), sum(done)
+
+    async def register(self, attacker: str, victim: Victim) -> Found:
+        """What is agreed on with a tenant, changed by a tenant's own role; all is undone.
+
+        The control is that the same statements work for the platform's role.
+        """
+        own = attacker == victim.tenant_id
+        names = [victim.tenant_id] if own else [victim.tenant_id, attacker]
+        done = []
+        async with (self._on.platform if own else self._on.database).bulk(attacker) as connection:
+            for name in names:
+                done += [await _changes(connection, each, name) for each in AGREEMENTS]
+        return len(done), sum(done)
 
     async def functions(self, attacker: str, victim: Victim) -> Found:
         """The functions of the schema, given another's chunks."""
@@ -151,13 +128,16 @@ class _Trials:
         return len(victim.chunk_ids), len(rows)
 
     async def search(self, attacker: str, victim: Victim) -> Found:
-        """Questions for another's words, asked again so that the cache answers too."""
+        """Questions for another's words, again so that the cache answers, and both at once."""
         modes = ["lexical", *(["hybrid", "dense"] if self._on.rag.embedder else [])]
-        leaked = 0
-        for mode in modes * 2:
-            page = await self._on.rag.query(attacker, victim.mark, mode=mode)
-            leaked += victim.mark in repr(list(page))
-        return 2 * len(modes), leaked
+        pages = [await self._on.rag.query(attacker, victim.mark, mode=each) for each in modes * 2]
+        for mode in modes:
+            asked = [
+                self._on.rag.query(tenant_id, "who sings?", mode=mode)
+                for tenant_id in (victim.tenant_id, attacker)
+            ]
+            pages.append((await asyncio.gather(*asked))[1])
+        return len(pages), sum(victim.mark in repr(list(page)) for page in pages)
 
     async def filters(self, attacker: str, victim: Victim) -> Found:
         """Filters that name another's metadata, or try to end the statement's own condition."""
@@ -170,12 +150,15 @@ class _Trials:
         return len(pages), sum(victim.mark in repr(list(page)) for page in pages)
 
     async def keys(self, attacker: str, victim: Victim) -> Found:
-        """Another's document by its id and by its source."""
+        """Another's document by its id and by its source, read and changed."""
         leaked = 0
         for key in (victim.document_id, f"{victim.mark}-0"):
             with suppress(AisdkError):
                 leaked += victim.mark in repr(await self._on.documents.get(attacker, key))
-        return 2, leaked
+            with suppress(AisdkError):
+                await self._on.documents.update(attacker, key, title=victim.mark)
+                leaked += 1
+        return 4, leaked
 
     async def cursors(self, attacker: str, victim: Victim) -> Found:
         """A listing gone on with from another's cursor."""
@@ -198,17 +181,16 @@ class _Trials:
 
     async def rates(self, attacker: str, victim: Victim) -> Found:
         """What one takes is not taken from another."""
-        charge = Charge(KEY, Rate(60, 1_000), 50)
-        look = replace(charge, cost=0)
+        look = replace(CHARGE, cost=0)
         before = (await self._on.limiter.take(victim.tenant_id, [look])).used
-        await self._on.limiter.take(attacker, [charge])
+        await self._on.limiter.take(attacker, [CHARGE])
         after = (await self._on.limiter.take(victim.tenant_id, [look])).used
         return 1, int(after > before)
 
     async def idempotency(self, attacker: str, victim: Victim) -> Found:
         """The request that another has made, under its key: its answer is not ours."""
         try:
-            await _with_key(self._on.documents.delete, attacker, f"{victim.mark}-2")
+            await with_key(victim.mark, self._on.documents.delete, attacker, f"{victim.mark}-2")
         except AisdkError:
             return 1, 0
         return 1, 1
@@ -227,15 +209,15 @@ class _Trials:
         return 1, int(leaked)
 
     async def cancelled(self, attacker: str, victim: Victim) -> Found:
-        """Connections given back by cancelled calls see no rows of whom they served last."""
+        """Connections given back by calls, cancelled or not, see no rows of whom they served."""
         tasks = [
             asyncio.ensure_future(self._on.documents.list(victim.tenant_id)) for _ in range(ROUNDS)
         ]
-        for task in tasks:
-            await asyncio.sleep(0)
+        for number, task in enumerate(tasks[::2]):
+            await asyncio.sleep(number / 1_000)
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        query = "SELECT count(*) FROM aisdk.documents"
+        query = "SELECT EXISTS (SELECT FROM aisdk.documents)"
         leaked = 0
         for _ in range(ROUNDS):
             async with self._on.database.driver() as connection, connection.transaction():
@@ -245,27 +227,29 @@ class _Trials:
                 leaked += bool(await connection.fetchval(query))
         return ROUNDS, leaked
 
+    async def erased(self, attacker: str, victim: Victim) -> Found:
+        """Erasing one tenant takes nothing from another, whose name begins with its name."""
+        await self._on.erase(attacker)
+        async with self._on.database.bulk(victim.tenant_id) as connection:
+            left = [await reached(connection, table, victim.tenant_id) for table in victim.tables]
+        left.append(bool(await self._on.cache.left(victim.tenant_id)))
+        return len(left), len(left) - sum(left)
 
-async def _with_key(verb: Callable[..., Any], tenant_id: str, key: str) -> Any:
-    token = call_options.set(CallOptions(idempotency_key=KEY))
-    try:
-        call = verb(tenant_id, key)
-    finally:
-        call_options.reset(token)
-    return await call
 
-
-async def _changes(connection: Any, query: str, tenant_id: str) -> int:
-    """Whether a statement changes rows; it is undone."""
+async def _changes(connection: Any, query: str, *arguments: str) -> bool:
+    """Whether a statement changes rows, or a constraint alone keeps it from that; it is undone."""
     undo = connection.transaction()
     await undo.start()
     try:
-        status: str = await connection.execute(query, tenant_id)
-    except Exception as error:  # noqa: BLE001  # the driver's: another's rows refused, or held
-        return int(type(error).__name__ == "ForeignKeyViolationError")
+        status: str = await connection.execute(query, *arguments)
+    except Exception as error:
+        state = getattr(error, "sqlstate", None)
+        if state is None:  # not the server's answer
+            raise
+        return str(state).startswith("23")
     finally:
         await undo.rollback()
-    return int(int(status.rsplit(maxsplit=1)[-1]) > 0)
+    return int(status.rsplit(maxsplit=1)[-1]) > 0
 
 
 def _holds(folder: Path, mark: str) -> bool:

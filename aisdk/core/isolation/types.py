@@ -15,10 +15,11 @@ class ProbeResult:
         probe: What was tried.
         tried: How often.
         leaked: How often another tenant's data, or its allowance, could be reached.
-        control: ``caught`` where the same probe, made as the other tenant itself, finds its data:
-            the probe can fail. Else ``missed``.
+        control: ``caught`` where the same probe, made as the other tenant itself, finds all of its
+            data: the probe can fail. Else ``missed``.
         passed: Nothing leaked and the control was caught.
         milliseconds: How long it took.
+        error: The code of the error with which the probe ended early, if it did.
     """
 
     probe: str
@@ -27,3 +28,4 @@ class ProbeResult:
     control: str
     passed: bool
     milliseconds: float
+    error: str | None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Context
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,15 +17,15 @@ from aisdk.errors import AisdkError
 __all__ = ["Recorder"]
 
 EVERY_S: Final = 10.0
-MOST_TENANTS: Final = 10_000
+MANY_TENANTS: Final = 10_000
 
 Counts = dict[tuple[datetime, str], list[float]]
 
 
 class Recorder:
-    """Holds counts for a few seconds; a process that is killed loses no more than those.
+    """Holds counts for a few seconds, or until there are those of many tenants.
 
-    Used on one event loop.
+    A process that is killed loses no more than those. Used on one event loop.
 
     Args:
         store: Where they go; made when it is first needed.
@@ -35,6 +37,7 @@ class Recorder:
         self._log = log
         self._held: dict[str, Counts] = {}
         self._task: asyncio.Task[None] | None = None
+        self._many = asyncio.Event()
 
     def call(self, tenant_id: str, verb: str, duration_ms: float, *, failed: bool) -> None:
         """One call has ended."""
@@ -61,6 +64,10 @@ class Recorder:
             except AisdkError as error:  # such as a tenant that was erased meanwhile
                 self._log.warning("usage.lost", tenant_id=tenant, rows=len(rows), error=error.code)
 
+    def drop(self, tenant_id: str) -> None:
+        """Lets go of what is held of a tenant that is erased: the next of its name owes nothing."""
+        self._held.pop(tenant_id, None)
+
     async def close(self) -> None:
         """Stores what is held and stops."""
         if self._task is not None:
@@ -72,18 +79,22 @@ class Recorder:
         """After a fork: the parent's counts are the parent's."""
         self._held.clear()
         self._task = None
+        self._many = asyncio.Event()
 
     def _counts(self, tenant_id: str, verb: str) -> list[float]:
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._flush_now_and_then())
+            # In a context of its own: that of this call has its tenant and its deadline.
+            self._task = asyncio.create_task(self._flush_now_and_then(), context=Context())
         hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-        counts = self._held.setdefault(tenant_id, {}) if self._has_room(tenant_id) else {}
+        counts = self._held.setdefault(tenant_id, {})
+        if len(self._held) >= MANY_TENANTS:
+            self._many.set()
         return counts.setdefault((hour, verb), [0, 0, 0, 0.0])
-
-    def _has_room(self, tenant_id: str) -> bool:
-        return tenant_id in self._held or len(self._held) < MOST_TENANTS
 
     async def _flush_now_and_then(self) -> None:
         while True:
-            await asyncio.sleep(EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_S):
+                    await self._many.wait()
+            self._many.clear()
             await self.flush()
