@@ -13,7 +13,8 @@ import pytest
 from conftest import batches
 
 import aisdk
-from aisdk.core.documents.store import index_batch
+from aisdk.core.documents.writing import index_batch
+from aisdk.core.runtime.guard import Limits
 from aisdk.core.storage.vectors import vectors_as_binary
 
 COUNT = 20_000
@@ -61,9 +62,10 @@ def store(client: aisdk.Client, tenant: str) -> float:
         indexed = [(batch, index_batch(batch, analyzer)) for batch in made]
         started = time.perf_counter()
         for batch, segment in indexed:
-            await service.store.put(tenant, batch, segment)
+            await service.store.put(tenant, batch, segment, Limits())
         return time.perf_counter() - started
 
+    client.check(tenant)
     spent: float = client._portal.call(put)
     return spent
 

@@ -16,7 +16,8 @@ import numpy as np
 from conftest import batches, vectors
 
 import aisdk
-from aisdk.core.documents.store import index_batch
+from aisdk.core.documents.writing import index_batch
+from aisdk.core.runtime.guard import Limits
 from aisdk.settings import Settings
 
 CHUNKS = 100_000
@@ -40,8 +41,9 @@ def fill(client: aisdk.Client, tenant: str, count: int) -> None:
     async def put() -> None:
         await service.store.open(tenant, "simple")
         for batch in batches(tenant, count, size=min(1_000, count)):
-            await service.store.put(tenant, batch, index_batch(batch, analyzer))
+            await service.store.put(tenant, batch, index_batch(batch, analyzer), Limits())
 
+    client.check(tenant)
     client._portal.call(put)
 
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 import aisdk
 from aisdk.core.documents.adding import document_id_of
-from aisdk.core.documents.store import index_batch
 from aisdk.core.documents.types import Batch, ChunkRow, DocumentRow
+from aisdk.core.documents.writing import index_batch
+from aisdk.core.runtime.guard import Limits
 from aisdk.settings import Settings
 
 WORDS = np.array(
@@ -75,8 +76,9 @@ def fill(client: aisdk.Client, count: int) -> str:
     async def put() -> None:
         await service.store.open(tenant, "simple")
         for batch in batches(tenant, count, size=100):
-            await service.store.put(tenant, batch, index_batch(batch, analyzer))
+            await service.store.put(tenant, batch, index_batch(batch, analyzer), Limits())
 
+    client.check(tenant)
     client._portal.call(put)
     return tenant
 
