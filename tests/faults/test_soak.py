@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 SCRIPT: Final = Path(__file__).with_name("soak.py")
-MINUTES: Final = 0.1
+MINUTES: Final = 0.05
 
 
 def soak(*options: str) -> subprocess.CompletedProcess[str]:

@@ -76,7 +76,7 @@ class Admission:
         """Waits for a place and holds it during the block.
 
         Args:
-            tenant_id: Who asks.
+            tenant_id: Who asks; empty for the client itself.
             weight: Its share relative to others, above 0.
             most: How many of its calls may run at once, at least 1; the last word counts.
 
@@ -161,6 +161,8 @@ class Admission:
         return is_last and self._waiting[due].running > 0 and self._has_rivals(due)
 
     def _note_caller(self, tenant_id: str) -> None:
+        if not tenant_id:
+            return  # the client itself, which stores what was used: no tenant's rival
         if tenant_id != self._caller:
             self._caller, self._others_called_s = tenant_id, self._called_s
         self._called_s = self._clock()

@@ -224,8 +224,14 @@ async def running_beside(visitor: str | None, rest_s: float, admission: Admissio
 
 @pytest.mark.parametrize(
     ("visitor", "rest_s", "running"),
-    [(None, 0, 4), ("busy", 0, 4), ("rare", LATELY_S - 1, 3), ("rare", LATELY_S + 1, 4)],
-    ids=["alone", "its own call", "another called lately", "another called long ago"],
+    [
+        (None, 0, 4),
+        ("busy", 0, 4),
+        ("", 0, 4),
+        ("rare", LATELY_S - 1, 3),
+        ("rare", LATELY_S + 1, 4),
+    ],
+    ids=["alone", "its own call", "the client itself", "called lately", "called long ago"],
 )
 async def test_last_place_is_kept_while_another_tenant_calls(
     visitor: str | None, rest_s: float, running: int
