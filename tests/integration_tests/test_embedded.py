@@ -10,13 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import pytest
 
 import aisdk
+from aisdk.core.storage.embedded import EmbeddedServer
 from aisdk.errors import ConfigError
 from aisdk.settings import Settings
 
@@ -124,6 +125,56 @@ def test_killed_server_is_started_again_with_its_data(home: Path) -> None:
         assert session.documents.count() == 1
         assert postmaster(home) != before
     assert postmaster(home) is None
+
+
+def killed_server_comes_back(home: Path, leave: Callable[[Path], None]) -> bool:
+    """Whether documents are there again after a kill that left something behind."""
+    with aisdk.Client(Settings(home=home, embedding="none")) as client:
+        session = aisdk.connect("acme", client=client)
+        session.documents.add(["the red pump"], progress=False)
+        before = postmaster(home)
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        leave(home / "postgres" / "postmaster.pid")
+        return session.documents.count() == 1 and postmaster(home) != before
+
+
+@pytest.mark.parametrize("lines", [0, 1, 5])
+def test_server_that_was_killed_while_it_started_is_started_again(home: Path, lines: int) -> None:
+    """It has left a file that says too little."""
+
+    def tear(file: Path) -> None:
+        file.write_text("\n".join(file.read_text().split("\n")[:lines]))
+
+    assert killed_server_comes_back(home, tear)
+
+
+def test_other_process_with_the_number_of_a_killed_server_is_none(home: Path) -> None:
+    """Numbers are used again, after a restart of the machine above all."""
+
+    def rename(file: Path) -> None:
+        file.write_text("\n".join([str(os.getpid()), *file.read_text().split("\n")[1:]]))
+
+    assert killed_server_comes_back(home, rename)
+
+
+def test_server_that_is_killed_as_soon_as_it_runs_is_started_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it for ever."""
+    launch, launched = EmbeddedServer._launch, []
+
+    def launch_and_kill(server: EmbeddedServer, *arguments: Any) -> None:
+        launch(server, *arguments)
+        launched.append(postmaster(home))
+        if len(launched) == 1:
+            os.kill(launched[0] or 0, signal.SIGKILL)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(EmbeddedServer, "_launch", launch_and_kill)
+    with aisdk.Client(Settings(home=home, embedding="none")) as client:
+        client.start()
+    assert len(launched) == 2
 
 
 def test_data_survive_a_restart(home: Path) -> None:

