@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
+
+from aisdk.part import part
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -32,15 +35,16 @@ class Foundation:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.lock = threading.RLock()
 
-    @cached_property
+    @part
     def intake(self) -> Intake:
         """Counts the calls that run."""
         from aisdk.core.runtime.intake import Intake
 
         return Intake()
 
-    @cached_property
+    @part
     def guard(self) -> Guard:
         """The steps around every verb of a tenant, outermost first."""
         from aisdk.core.runtime.guard import Guard
@@ -59,7 +63,7 @@ class Foundation:
             ]
         )
 
-    @cached_property
+    @part
     def platform_guard(self) -> Guard:
         """The steps around every verb of the platform itself."""
         from aisdk.core.runtime.guard import Guard
@@ -87,7 +91,7 @@ class Foundation:
             failed = outcome not in ("ok", "cancelled")
             self.recorder.call(call.tenant_id, call.verb.name, duration_ms, failed=failed)
 
-    @cached_property
+    @part
     def directory(self) -> Directory:
         """Knows how tenants stand; registers new ones where the database is our own."""
         from aisdk.core.tenants.directory import Directory
@@ -99,7 +103,7 @@ class Foundation:
 
         return Directory(self.database, enroll if self.server is not None else None)
 
-    @cached_property
+    @part
     def limiter(self) -> Limiter:
         """Charges tenants, in the shared cache's server where there is one."""
         from aisdk.core.runtime.dependency import Dependency
@@ -112,7 +116,7 @@ class Foundation:
         service = Dependency("cache", retries=0)
         return Limiter(shared, rates, service, logger(), self.recorder.tokens)
 
-    @cached_property
+    @part
     def recorder(self) -> Recorder:
         """Adds up what tenants use."""
         from aisdk.core.runtime.logging import logger
@@ -121,21 +125,21 @@ class Foundation:
 
         return Recorder(lambda: UsageStore(self.database), logger())
 
-    @cached_property
+    @part
     def server(self) -> EmbeddedServer | None:
         """The embedded server, where no other database is set."""
         from aisdk.core.storage.embedded import EmbeddedServer
 
         return EmbeddedServer(self._settings.home) if self._settings.database_url is None else None
 
-    @cached_property
+    @part
     def database(self) -> Database:
         """The pool of connections that serves tenants."""
         from aisdk.core.storage.embedded import APP_ROLE
 
         return self._database(APP_ROLE, self._settings.database_url, self._settings.pool_size)
 
-    @cached_property
+    @part
     def platform_database(self) -> Database:
         """The connections of the role that registers tenants.
 
@@ -170,7 +174,7 @@ class Foundation:
         external = External(url.get_secret_value(), self._settings.connect_timeout_s, check)
         return Database(external, options, around)
 
-    @cached_property
+    @part
     def redis(self) -> RedisServer | None:
         """The connections to the shared cache, where there is one."""
         from aisdk.core.storage.cache import RedisServer
@@ -178,7 +182,7 @@ class Foundation:
         url = self._settings.dragonfly_url
         return RedisServer(url.get_secret_value()) if url else None
 
-    @cached_property
+    @part
     def cache(self) -> Cache:
         """The shared cache, or one in this process."""
         from aisdk.core.runtime.cached import Cache
@@ -189,14 +193,14 @@ class Foundation:
         backend = RedisCache(self.redis) if self.redis else MemoryCache()
         return Cache(backend, logger(), Dependency("cache", retries=0))
 
-    @cached_property
+    @part
     def embedder(self) -> Any:
         """The embedding model, or ``None`` where there is none."""
         from aisdk.integrations.choice import choose_embedder
 
         return choose_embedder(self._settings)
 
-    @cached_property
+    @part
     def analyzer(self) -> Callable[[str], Any]:
         """Language → its analyzer, made once."""
         from aisdk.core.lexical import Analyzer

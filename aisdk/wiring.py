@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from aisdk.foundation import Foundation
+from aisdk.part import part
 
 if TYPE_CHECKING:
     from aisdk.core.documents.access import Access
@@ -28,11 +28,10 @@ class Parts(Foundation):
     def __init__(self, settings: Settings, portal: LoopThread) -> None:
         super().__init__(settings)
         self._portal = portal
-        self._lock = threading.RLock()
         self._warming: asyncio.Task[None] | None = None
         self._closed = False
 
-    @cached_property
+    @part
     def documents(self) -> Any:
         """The documents service."""
         from aisdk.core.documents.adding import Parts as AddingParts
@@ -53,7 +52,7 @@ class Parts(Foundation):
             cursor_key=_cursor_key(self._settings),
         )
 
-    @cached_property
+    @part
     def rag(self) -> Any:
         """The rag service."""
         from aisdk.core.rag.service import RagService, warn_without_embedder
@@ -71,14 +70,14 @@ class Parts(Foundation):
             spend=self.limiter.spend,
         )
 
-    @cached_property
+    @part
     def caching(self) -> Any:
         """The cache service."""
         from aisdk.core.cache.service import CacheService
 
         return CacheService(self.guard, self.cache)
 
-    @cached_property
+    @part
     def usage(self) -> Any:
         """The usage service."""
         from aisdk.core.usage.service import UsageService
@@ -86,7 +85,7 @@ class Parts(Foundation):
 
         return UsageService(self.guard, UsageStore(self.database), self.limiter, self.recorder)
 
-    @cached_property
+    @part
     def tenants(self) -> Any:
         """The tenants service."""
         from aisdk.core.tenants.moving import Moving
@@ -103,7 +102,7 @@ class Parts(Foundation):
             moving=Moving(self.platform_database, self.analyzer),
         )
 
-    @cached_property
+    @part
     def isolation(self) -> Any:
         """The isolation service."""
         from aisdk.core.isolation.service import IsolationService
@@ -143,7 +142,7 @@ class Parts(Foundation):
 
     def close(self) -> None:
         """Closes what was made. Blocking; not on the portal's thread."""
-        with self._lock:
+        with self.lock:
             if self._closed:
                 return
             self._closed = True
@@ -165,6 +164,7 @@ class Parts(Foundation):
 
     def forget(self) -> None:
         """In a forked child: lets go of the parent's connections, model and lease, unclosed."""
+        self.lock = threading.RLock()  # the parent's may be held by a thread that is not here
         made = vars(self)
         for name in ("server", *CLOSED_IN_ORDER, "intake", "directory"):
             if made.get(name) is not None:
