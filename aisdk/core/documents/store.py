@@ -13,7 +13,13 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from aisdk.core.documents.segments import merge
 from aisdk.core.documents.types import Batch, StoreInfo
-from aisdk.core.documents.writing import COUNT, LOCK_STORE, drop_chunks, gone_error, write_batch
+from aisdk.core.documents.writing import (
+    COUNT,
+    drop_chunks,
+    gone_error,
+    locked_store,
+    write_batch,
+)
 from aisdk.core.lexical import Segment
 from aisdk.core.runtime.guard import Limits
 from aisdk.core.storage.engine import Database, repeated
@@ -161,7 +167,7 @@ class DocumentStore:
         )
         async with self._database.transaction(tenant_id) as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
-            await driver.fetchrow(LOCK_STORE, tenant_id)
+            await locked_store(driver, tenant_id)
             rows = (await connection.execute(found)).all()
             ids = [row[0] for row in rows]
             gone = await drop_chunks(driver, tenant_id, ids)

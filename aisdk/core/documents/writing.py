@@ -15,15 +15,26 @@ from aisdk.core.documents.segments import bury, merge, put_segment
 from aisdk.core.documents.types import Batch
 from aisdk.core.lexical import Analyzer, Segment, build_segment, merge_segments
 from aisdk.core.runtime.guard import Limits
+from aisdk.core.runtime.tenancy import current_standing
 from aisdk.core.storage.translation import UNKNOWN_HINT
 from aisdk.core.storage.vectors import vectors_as_binary
 from aisdk.errors import EmbeddingMismatch, TenantUnknown
 
-__all__ = ["COUNT", "LOCK_STORE", "drop_chunks", "gone_error", "index_batch", "write_batch"]
+__all__ = [
+    "COUNT",
+    "LOCK_STORE",
+    "drop_chunks",
+    "gone_error",
+    "index_batch",
+    "locked_store",
+    "write_batch",
+]
 
 LOCK_STORE: Final = """
-SELECT language, embedding_model, embedding_dimension, document_count, size_bytes
-FROM aisdk.stores WHERE tenant_id = $1 FOR UPDATE
+SELECT s.language, s.embedding_model, s.embedding_dimension, s.document_count, s.size_bytes,
+       t.created_at
+FROM aisdk.stores AS s JOIN aisdk.tenants AS t ON t.tenant_id = s.tenant_id
+WHERE s.tenant_id = $1 FOR UPDATE OF s
 """
 SET_MODEL: Final = """
 UPDATE aisdk.stores SET embedding_model = $2, embedding_dimension = $3 WHERE tenant_id = $1
@@ -123,9 +134,23 @@ async def write_batch(
     return written, refused
 
 
+async def locked_store(connection: Any, tenant_id: str) -> Any:
+    """The tenant's store, locked for this transaction; ``None`` where there is none.
+
+    Raises:
+        TenantUnknown: The tenant was erased since the call began, and there is another one of its
+            name by now, whose documents are not this call's to change.
+    """
+    store = await connection.fetchrow(LOCK_STORE, tenant_id)
+    standing = current_standing()
+    if store and standing and standing.since != store["created_at"].timestamp():
+        raise gone_error()
+    return store
+
+
 async def _locked(connection: Any, tenant_id: str, batch: Batch) -> Any:
     """Locks the tenant's store and makes sure that its vectors are of one model."""
-    store = await connection.fetchrow(LOCK_STORE, tenant_id)
+    store = await locked_store(connection, tenant_id)
     if store is None:
         raise gone_error()
     if store["embedding_model"] == batch.model:

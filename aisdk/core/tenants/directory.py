@@ -45,6 +45,7 @@ class Directory:
         self._enroll = enroll
         self._held: OrderedDict[str, tuple[float, Standing | None]] = OrderedDict()
         self._flights = SingleFlight()
+        self._changes = 0
 
     async def find(self, tenant_id: str) -> Standing:
         """How the tenant stands.
@@ -54,7 +55,8 @@ class Directory:
         """
         held = self._held.get(tenant_id)
         if held is None or held[0] < time.monotonic():
-            standing = await self._flights.run(tenant_id, lambda: self._look_up(tenant_id))
+            key = (tenant_id, self._changes)  # whoever asked before a change is not joined
+            standing = await self._flights.run(key, lambda: self._look_up(tenant_id))
         else:
             standing = held[1]
         if standing is None:
@@ -63,16 +65,20 @@ class Directory:
 
     def forget(self, tenant_id: str | None = None) -> None:
         """Asks again next time, about one tenant or about all."""
+        self._changes += 1
         if tenant_id is None:
             self._held.clear()
         else:
             self._held.pop(tenant_id, None)
 
     async def _look_up(self, tenant_id: str) -> Standing | None:
+        changes = self._changes
         standing = await self._read(tenant_id)
         if standing is None and self._enroll is not None:
             await self._enroll(tenant_id)
             standing = await self._read(tenant_id)
+        if changes != self._changes:
+            return standing
         lasts_s = UNKNOWN_S if standing is None else REMEMBERED_S
         self._held.pop(tenant_id, None)
         self._held[tenant_id] = (time.monotonic() + lasts_s, standing)

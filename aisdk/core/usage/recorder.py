@@ -38,6 +38,7 @@ class Recorder:
         self._held: dict[str, Counts] = {}
         self._task: asyncio.Task[None] | None = None
         self._many = asyncio.Event()
+        self._storing: dict[str, asyncio.Task[None]] = {}
 
     def call(self, tenant_id: str, verb: str, duration_ms: float, *, failed: bool) -> None:
         """One call has ended."""
@@ -51,18 +52,41 @@ class Recorder:
         self._counts(tenant_id, verb)[2] += tokens
 
     async def flush(self, tenant_id: str | None = None) -> None:
-        """Stores what is held, of one tenant or of all."""
-        for tenant in list(self._held) if tenant_id is None else [tenant_id]:
-            counts = self._held.pop(tenant, {})
-            rows: list[Row] = [
-                (hour, verb, int(calls), int(failures), int(tokens), duration_ms)
-                for (hour, verb), (calls, failures, tokens, duration_ms) in counts.items()
-            ]
-            try:
-                if rows:
-                    await self._store().add(tenant, rows)
-            except AisdkError as error:  # such as a tenant that was erased meanwhile
-                self._log.warning("usage.lost", tenant_id=tenant, rows=len(rows), error=error.code)
+        """Stores what is held, of one tenant or of all.
+
+        A caller who leaves, or has no time left, does not undo it: nobody gets away from a bill.
+        """
+        every = self._held.keys() | self._storing.keys()
+        for tenant in list(every) if tenant_id is None else [tenant_id]:
+            if tenant in every:
+                await asyncio.shield(self._begin(tenant))
+
+    def _begin(self, tenant_id: str) -> asyncio.Task[None]:
+        """Stores what is held of a tenant, after what is being stored of it already."""
+        work = self._store_after(self._storing.get(tenant_id), tenant_id)
+        task = asyncio.create_task(work, context=Context())
+        self._storing[tenant_id] = task
+
+        def end(_: object) -> None:
+            if self._storing.get(tenant_id) is task:
+                del self._storing[tenant_id]
+
+        task.add_done_callback(end)
+        return task
+
+    async def _store_after(self, earlier: asyncio.Task[None] | None, tenant_id: str) -> None:
+        if earlier is not None:
+            await asyncio.wait([earlier])
+        counts = self._held.pop(tenant_id, {})
+        rows: list[Row] = [
+            (hour, verb, int(calls), int(failures), int(tokens), duration_ms)
+            for (hour, verb), (calls, failures, tokens, duration_ms) in counts.items()
+        ]
+        try:
+            if rows:
+                await self._store().add(tenant_id, rows)
+        except AisdkError as error:  # such as a tenant that was erased meanwhile
+            self._log.warning("usage.lost", tenant_id=tenant_id, rows=len(rows), error=error.code)
 
     def drop(self, tenant_id: str) -> None:
         """Lets go of what is held of a tenant that is erased: the next of its name owes nothing."""
@@ -78,6 +102,7 @@ class Recorder:
     def forget(self) -> None:
         """After a fork: the parent's counts are the parent's."""
         self._held.clear()
+        self._storing.clear()
         self._task = None
         self._many = asyncio.Event()
 
