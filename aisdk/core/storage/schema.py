@@ -32,18 +32,25 @@ SERVER: Final = """
 SELECT current_setting('server_version_num')::int AS version,
        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS vector
 """
+# What a role may become with SET ROLE counts like what it is.
 ROLE: Final = """
-SELECT r.rolname, r.rolsuper, r.rolbypassrls,
+SELECT r.rolname,
+       EXISTS (
+           SELECT FROM pg_roles AS g WHERE g.rolsuper AND pg_has_role(r.oid, g.oid, 'MEMBER')
+       ) AS rules,
+       EXISTS (
+           SELECT FROM pg_roles AS g WHERE g.rolbypassrls AND pg_has_role(r.oid, g.oid, 'MEMBER')
+       ) AS bypasses,
        EXISTS (
            SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-           WHERE n.nspname = 'aisdk' AND pg_has_role(r.oid, c.relowner, 'USAGE')
+           WHERE n.nspname = 'aisdk' AND pg_has_role(r.oid, c.relowner, 'MEMBER')
        ) AS owns,
        EXISTS (
            SELECT FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid
            JOIN pg_namespace AS n ON n.oid = c.relnamespace
            JOIN pg_roles AS g ON g.oid = ANY (p.polroles)
            WHERE n.nspname = 'aisdk' AND p.polname = 'register'
-           AND pg_has_role(r.oid, g.oid, 'USAGE')
+           AND pg_has_role(r.oid, g.oid, 'MEMBER')
        ) AS registers
 FROM pg_roles AS r WHERE r.rolname = current_user
 """
@@ -113,19 +120,21 @@ async def check_platform_role(connection: Any) -> None:
 async def _checked_role(connection: Any, variable: str) -> Any:
     role = await connection.fetchrow(ROLE)
     name = role["rolname"]
-    if role["rolsuper"]:
+    if role["rules"]:
         raise ConfigError(
-            f"The role {name} is a superuser: tenants would not be isolated.",
+            f"The role {name} is a superuser, or may become one: tenants would not be isolated.",
             hint=f"ALTER ROLE {name} NOSUPERUSER; or connect with another role.",
         )
-    if role["rolbypassrls"]:
+    if role["bypasses"]:
         raise ConfigError(
-            f"The role {name} bypasses row-level security: tenants would not be isolated.",
-            hint=f"ALTER ROLE {name} NOBYPASSRLS;",
+            f"The role {name} bypasses row-level security, or may become a role that does: "
+            "tenants would not be isolated.",
+            hint=f"ALTER ROLE {name} NOBYPASSRLS; or connect with another role.",
         )
     if role["owns"]:
         raise ConfigError(
-            f"The role {name} owns aisdk's tables: it could switch isolation off.",
+            f"The role {name} owns aisdk's tables, or may become their owner: "
+            "it could switch isolation off.",
             hint=f"Set {variable} to another role; python -m aisdk migrate gives it rights.",
         )
     return role
