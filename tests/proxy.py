@@ -148,6 +148,9 @@ class FaultProxy:
 
     async def _deafen(self) -> None:
         if self._listener is not None:
+            for sock in self._listener.sockets:
+                self._loop.remove_reader(sock.fileno())
+            await asyncio.sleep(0)  # asyncio loses connections accepted just before the end
             self._listener.close()
             self._listener = None
 

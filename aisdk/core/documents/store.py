@@ -81,13 +81,16 @@ class DocumentStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @repeated
     async def open(self, tenant_id: str, language: str) -> StoreInfo:
         """The tenant's store, made if there is none yet."""
-        async with self._database.bulk(tenant_id) as connection:
-            await connection.execute(OPEN_STORE, tenant_id, language)
+        await self._make(tenant_id, language)
         info = await self.info(tenant_id)
         return info or StoreInfo(language, None, None, 0, 0)
+
+    @repeated
+    async def _make(self, tenant_id: str, language: str) -> None:
+        async with self._database.bulk(tenant_id) as connection:
+            await connection.execute(OPEN_STORE, tenant_id, language)
 
     @repeated
     async def info(self, tenant_id: str) -> StoreInfo | None:

@@ -8,7 +8,6 @@ from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
     nullcontext,
-    suppress,
 )
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from aisdk.core.storage.connection import HastyConnection, driver_of, give_up, within
 from aisdk.core.storage.translation import LOST, translated
 from aisdk.errors import Unavailable
 
@@ -37,7 +37,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SET_TENANT: Final = "SELECT set_config('aisdk.tenant_id', $1, true)"
-REST_S: Final = 1.0  # how long a cancelled statement may take to end
 XACT: Final = "SELECT pg_current_xact_id_if_assigned()::text"
 XACT_STATUS: Final = "SELECT pg_xact_status($1::text::xid8)"
 
@@ -147,7 +146,7 @@ class Database:
         if joined is not None:
             yield joined
             return
-        async with self._connected() as connection, connection.begin():
+        async with self._connected() as connection, within(connection.begin()):
             await connection.exec_driver_sql(SET_TENANT, (tenant_id,))
             yield connection
 
@@ -156,21 +155,20 @@ class Database:
         """The same as ``transaction``, but yields the driver's connection, for bulk transfer."""
         joined = _unit.get()
         if joined is not None:
-            yield await _driver_of(joined)
+            yield await driver_of(joined)
             return
-        async with self.driver() as connection, connection.transaction():
+        async with self.driver() as connection, within(connection.transaction()):
             await connection.execute(SET_TENANT, tenant_id)
             yield connection
 
     @asynccontextmanager
     async def snapshot(self, tenant_id: str) -> AsyncIterator[Any]:
         """The driver's connection in a transaction that sees one moment and writes nothing."""
-        async with (
-            self.driver() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            await connection.execute(SET_TENANT, tenant_id)
-            yield connection
+        async with self.driver() as connection:
+            moment = connection.transaction(isolation="repeatable_read", readonly=True)
+            async with within(moment):
+                await connection.execute(SET_TENANT, tenant_id)
+                yield connection
 
     @asynccontextmanager
     async def unit(self, tenant_id: str) -> AsyncIterator[AsyncConnection]:
@@ -208,7 +206,7 @@ class Database:
                 return earlier[-1][1]
             async with self.unit(tenant_id) as connection:
                 result = await work()
-                number = await (await _driver_of(connection)).fetchval(XACT)
+                number = await (await driver_of(connection)).fetchval(XACT)
                 if number is not None:
                     earlier.append((number, result))
             return result
@@ -233,7 +231,7 @@ class Database:
         Nothing set on it survives: without a tenant it sees no rows.
         """
         async with self._connected() as connection:
-            driver = await _driver_of(connection)
+            driver = await driver_of(connection)
             try:
                 yield driver
             except Exception as error:
@@ -253,8 +251,7 @@ class Database:
                 try:
                     yield connection
                 except asyncio.CancelledError:
-                    await _await_end(connection)
-                    await connection.invalidate()
+                    await give_up(connection)
                     raise
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
@@ -320,6 +317,7 @@ class Database:
             timeout=options.connect_s,
             command_timeout=options.command_s,
             server_settings=options.server_settings(),
+            connection_class=HastyConnection,
         )
 
 
@@ -342,21 +340,6 @@ def repeated(
         return await self._database.repeat(lambda: method(self, *args, **kwargs))
 
     return whole
-
-
-async def _driver_of(connection: AsyncConnection) -> Any:
-    return (await connection.get_raw_connection()).driver_connection
-
-
-async def _await_end(connection: AsyncConnection) -> None:
-    """Waits until the server has ended a cancelled statement.
-
-    The driver has asked it to, and lets the next statement wait for the answer; closing at once
-    would take the request back.
-    """
-    driver = await _driver_of(connection)
-    with suppress(asyncpg.PostgresError, *LOST, asyncio.CancelledError):
-        await driver.execute("ROLLBACK", timeout=REST_S)
 
 
 def _refuse_lost(connection: Any, *_: object) -> None:

@@ -62,7 +62,7 @@ class External:
             await self._check_role(connection)
             check_revision(await revision_of(connection))
         finally:
-            await connection.close()
+            connection.terminate()  # closing could wait for a server that is silent
 
     async def revive(self) -> bool:
         """Does nothing: the server is not ours."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -205,6 +207,30 @@ def test_refuse_takes_no_new_connection_and_keeps_the_old(proxy: FaultProxy, con
     proxy.let_pass()
     assert asked(connect(), b"after") == b"after"
     assert proxy.connections == 2
+
+
+def test_refuse_among_connecting_clients_loses_no_connection(
+    proxy: FaultProxy, connect: Open
+) -> None:
+    """What was accepted at the last moment is passed on or ended, never left open."""
+    ended = threading.Event()
+
+    def connect_again_and_again() -> None:
+        while not ended.is_set():
+            with suppress(OSError):
+                socket.create_connection((proxy.host, proxy.port), timeout=PATIENCE_S).close()
+
+    clients = [threading.Thread(target=connect_again_and_again) for _ in range(4)]
+    for client in clients:
+        client.start()
+    for _ in range(40):
+        proxy.refuse()
+        proxy.let_pass()
+    ended.set()
+    for client in clients:
+        client.join()
+    assert asked(connect(), b"after") == b"after"
+    gc.collect()  # a lost connection would be told of here
 
 
 def test_missing_server_ends_the_connection(fault_proxy: Callable[..., FaultProxy]) -> None:
