@@ -76,9 +76,13 @@ class Watch:
             self.leaks += 1
             raise AssertionError(f"leak: {otherwise} ({kind})")
 
-    def told(self) -> str:
-        """How many of each kind."""
-        return ", ".join(f"{kind} {count:,}" for kind, count in self.tried.most_common())
+    def told(self, ways: int) -> str:
+        """What was tried, in a line."""
+        sql = sum(self.tried[kind] for kind in ("SQL", "register", "functions"))
+        return (
+            f"{ways} ways, with a cache in memory and with a shared one: {sql:,} by SQL, "
+            f"{self.probes - sql:,} by calls, keys, files and bills"
+        )
 
 
 def names() -> list[str]:
