@@ -17,9 +17,11 @@ from aisdk import Document
 from aisdk.core.runtime import replay
 from aisdk.core.runtime.replay import fingerprint
 from aisdk.core.storage.engine import Database
+from aisdk.core.usage.store import UsageStore
 from aisdk.errors import (
     IdempotencyConflict,
     InProgress,
+    InternalError,
     InvalidInput,
     NotFound,
     Unavailable,
@@ -332,6 +334,48 @@ async def test_usage_is_counted_once_although_the_answer_was_lost(
     rows = {row.verb: row.calls for row in await client.usage.list(tenant)}
     assert losing.lost
     assert rows["documents.count"] == 3
+
+
+async def test_usage_is_held_while_the_database_is_away(
+    client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And stored when it is back, once."""
+
+    async def away(*_: Any) -> None:
+        raise Unavailable(dependency="postgres")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(UsageStore, "add", away)
+        await client.documents.count(tenant)
+        await client._portal.hop(lambda: client._parts.recorder.flush(tenant))
+        await client.documents.count(tenant)
+        await client._portal.hop(lambda: client._parts.recorder.flush(tenant))
+    rows = {row.verb: row.calls for row in await client.usage.list(tenant)}
+    assert rows["documents.count"] == 2
+    rows = {row.verb: row.calls for row in await client.usage.list(tenant)}
+    assert rows["documents.count"] == 2
+
+
+async def test_unit_of_one_tenant_is_not_joined_by_another(
+    client: aisdk.Client, tenant: str
+) -> None:
+    """A mistake of ours would else read one tenant's rows as another; its own may join."""
+    await client.documents.add(tenant, ["text"], progress=False)
+    query = "SELECT count(*) FROM aisdk.documents"
+
+    async def mix() -> tuple[int, int]:
+        database, platform = client._parts.database, client._parts.platform_database
+        async with database.unit(tenant):
+            async with database.bulk(tenant) as connection:
+                own = await connection.fetchval(query)
+            async with platform.bulk(f"{tenant}2") as connection:
+                other = await connection.fetchval(query)
+            with pytest.raises(InternalError, match="another tenant"):
+                async with database.bulk(f"{tenant}2"):
+                    pass
+        return own, other
+
+    assert await client._portal.hop(mix) == (1, 0)
 
 
 async def test_transaction_that_has_not_ended_is_not_begun_again(

@@ -218,11 +218,11 @@ async def test_queue_for_connections_does_not_open_the_circuit(home: Path, tenan
 
         async def hold() -> None:
             async with client._parts.database.driver() as connection:
-                await connection.execute("SELECT pg_sleep(1.5)")
+                await connection.execute("SELECT pg_sleep(3)")
 
         holding = asyncio.ensure_future(client._portal.hop(hold))
         await asyncio.sleep(0.1)
-        flood = client.session(tenant).with_options(deadline_s=1.1)
+        flood = client.session(tenant).with_options(deadline_s=2)
         calls = [flood.documents.count() for _ in range(50)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {Busy}

@@ -21,9 +21,11 @@ class Intake:
     async def __call__(self, call: Call, proceed: Proceed) -> Any:
         """Lets the call in, unless the client is closing."""
         task = asyncio.current_task()
+        if task in self._running:  # a part of a call that may still finish
+            return await proceed(call)
         if not self._open:
             raise ClientClosed(hint="Make a new one with aisdk.connect(…).")
-        if task is None or task in self._running:
+        if task is None:
             return await proceed(call)
         self._running.add(task)
         try:

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from aisdk.core.storage.connection import HastyConnection, driver_of, give_up, within
 from aisdk.core.storage.translation import LOST, translated
-from aisdk.errors import Unavailable
+from aisdk.errors import InternalError, Unavailable
 
 __all__ = [
     "Around",
@@ -104,7 +104,9 @@ class Around:
 
 
 # The transaction that everything below a write joins, so that effect and answer end as one.
-_unit: Final[ContextVar[AsyncConnection | None]] = ContextVar("aisdk_unit", default=None)
+_unit: Final[ContextVar[tuple[Any, str, AsyncConnection] | None]] = ContextVar(
+    "aisdk_unit", default=None
+)
 
 
 class Database:
@@ -142,7 +144,7 @@ class Database:
             A SQLAlchemy connection; committed at the end, rolled back on any error. Within a
             ``unit`` it is the unit's.
         """
-        joined = _unit.get()
+        joined = self._joined(tenant_id)
         if joined is not None:
             yield joined
             return
@@ -153,7 +155,7 @@ class Database:
     @asynccontextmanager
     async def bulk(self, tenant_id: str) -> AsyncIterator[Any]:
         """The same as ``transaction``, but yields the driver's connection, for bulk transfer."""
-        joined = _unit.get()
+        joined = self._joined(tenant_id)
         if joined is not None:
             yield await driver_of(joined)
             return
@@ -174,18 +176,28 @@ class Database:
     async def unit(self, tenant_id: str) -> AsyncIterator[AsyncConnection]:
         """A transaction that every other one of this tenant below it joins."""
         async with self.transaction(tenant_id) as connection:
-            token = _unit.set(connection)
+            token = _unit.set((self, tenant_id, connection))
             try:
                 yield connection
             finally:
                 _unit.reset(token)
+
+    def _joined(self, tenant_id: str) -> AsyncConnection | None:
+        """The connection of the unit that we are in, which is of this tenant."""
+        database, owner, connection = _unit.get() or (None, "", None)
+        if database is not self:
+            return None
+        if owner != tenant_id:
+            raise InternalError("A transaction of another tenant was begun within a unit.")
+        return connection
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
         """The result of a whole transaction, begun again where the connection was lost.
 
         Within a ``unit`` it is a part of that, and not repeated by itself.
         """
-        return await (work() if _unit.get() is not None else self._around.repeat(work))
+        database, _, _ = _unit.get() or (None, "", None)
+        return await (work() if database is self else self._around.repeat(work))
 
     async def exactly_once(self, tenant_id: str, work: Callable[[], Awaitable[T]]) -> T:
         """The result of a unit, begun again where it was lost; its effect is there once.

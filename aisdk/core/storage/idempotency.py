@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 from aisdk.core.storage.engine import Database, repeated
@@ -14,7 +15,7 @@ __all__ = ["IdempotencyKeys", "Kept"]
 T = TypeVar("T")
 
 # Held until the transaction ends, however it ends: nothing is left behind by a killed process.
-LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended($1 || ':' || $2, 4711))"
+LOCK: Final = "SELECT pg_try_advisory_xact_lock($1)"
 FIND: Final = """
 SELECT verb, fingerprint, holder, answer,
        greatest(0, extract(epoch FROM leased_until - now()))::float8 AS leased_s
@@ -80,7 +81,7 @@ class IdempotencyKeys:
     async def lock(self, tenant_id: str, key: str) -> bool:
         """Takes the key for the rest of the unit; whether it was free."""
         async with self._database.bulk(tenant_id) as connection:
-            return bool(await connection.fetchval(LOCK, tenant_id, key))
+            return bool(await connection.fetchval(LOCK, _number(tenant_id, key)))
 
     async def find(self, tenant_id: str, key: str) -> Kept | None:
         """What is remembered of the key, if it is younger than 24 hours."""
@@ -106,3 +107,9 @@ class IdempotencyKeys:
         """Gives the key back that was not answered."""
         async with self._database.bulk(tenant_id) as connection:
             await connection.execute(RELEASE, tenant_id, key, holder)
+
+
+def _number(tenant_id: str, key: str) -> int:
+    """Stands for a tenant's key; nobody can find a key that has the number of another's."""
+    name = f"idempotency:{tenant_id}:{key}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(name, digest_size=8).digest(), "big", signed=True)

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from aisdk.core.usage.store import Row, UsageStore
-from aisdk.errors import AisdkError
+from aisdk.errors import AisdkError, ClientClosed
 
 __all__ = ["Recorder"]
 
@@ -25,7 +25,8 @@ Counts = dict[tuple[datetime, str], list[float]]
 class Recorder:
     """Holds counts for a few seconds, or until there are those of many tenants.
 
-    A process that is killed loses no more than those. Used on one event loop.
+    A process that is killed loses no more than those. While the database is away they are held;
+    those whose COMMIT nobody could tell the end of may count twice. Used on one event loop.
 
     Args:
         store: Where they go; made when it is first needed.
@@ -85,8 +86,21 @@ class Recorder:
         try:
             if rows:
                 await self._store().add(tenant_id, rows)
-        except AisdkError as error:  # such as a tenant that was erased meanwhile
-            self._log.warning("usage.lost", tenant_id=tenant_id, rows=len(rows), error=error.code)
+        except AisdkError as error:
+            if error.retryable:
+                self._take_back(tenant_id, counts)
+            else:  # such as a tenant that was erased meanwhile
+                self._tell_lost(tenant_id, len(rows), error.code)
+
+    def _take_back(self, tenant_id: str, counts: Counts) -> None:
+        """Holds counts again that could not be stored now."""
+        held = self._held.setdefault(tenant_id, {})
+        for place, numbers in counts.items():
+            ours = held.setdefault(place, [0, 0, 0, 0.0])
+            ours[:] = [one + other for one, other in zip(ours, numbers, strict=True)]
+
+    def _tell_lost(self, tenant_id: str, rows: int, error: str) -> None:
+        self._log.warning("usage.lost", tenant_id=tenant_id, rows=rows, error=error)
 
     def drop(self, tenant_id: str) -> None:
         """Lets go of what is held of a tenant that is erased: the next of its name owes nothing."""
@@ -98,6 +112,8 @@ class Recorder:
             self._task.cancel()
             await asyncio.wait([self._task])
         await self.flush()
+        for tenant_id, counts in self._held.items():
+            self._tell_lost(tenant_id, len(counts), ClientClosed.code)
 
     def forget(self) -> None:
         """After a fork: the parent's counts are the parent's."""
