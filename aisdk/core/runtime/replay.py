@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import date
 from hashlib import blake2b
+from itertools import chain
 from pathlib import PurePath
 from typing import Any, Final, Protocol
 
@@ -21,6 +22,7 @@ __all__ = ["Kept", "Keys", "ReplayStep", "fingerprint"]
 
 LEASE_S: Final = 60.0
 RELEASE_S: Final = 1.0
+MOST_PIECES: Final = 5_000_000  # values in what a call is given
 SHORT_S: Final = 0.2  # how long a write of one transaction takes, more or less
 
 
@@ -118,7 +120,7 @@ class ReplayStep:
         if call.verb.reads:
             return await proceed(call)
         if key is not None:
-            request = _Request(call, key)
+            request = await asyncio.to_thread(_Request, call, key)  # a frame may be large
             return await (self._leased if call.verb.bulk else self._whole)(request, proceed)
         if call.verb.bulk or not call.verb.stored:
             return await proceed(call)
@@ -232,12 +234,19 @@ def fingerprint(*values: Any) -> bytes:
     """A digest of what a call was given: the same for the same values.
 
     Raises:
-        InvalidInput: A value can be read only once, or is of a kind that has no fixed content.
+        InvalidInput: A value can be read only once, is of a kind that has no fixed content, or
+            holds itself or too much.
     """
     hashed = blake2b(digest_size=32)
-    for value in values:
-        for piece in _pieces(value):
+    try:
+        for count, piece in enumerate(chain.from_iterable(map(_pieces, values))):
             hashed.update(len(piece).to_bytes(8, "big") + piece)
+            if count >= MOST_PIECES:
+                raise _unfit()
+    except InvalidInput:
+        raise
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+        raise _unfit() from None  # the cause may quote a value
     return hashed.digest()
 
 
@@ -267,9 +276,13 @@ def _plain(value: Any) -> Any:
         return value.reset_index().to_dict("list")
     if hasattr(value, "tolist"):
         return value.tolist()
-    raise InvalidInput(
+    raise _unfit()
+
+
+def _unfit() -> InvalidInput:
+    return InvalidInput(
         "A request with an idempotency key was given something without fixed content.",
-        hint="Pass a list instead of an iterator.",
+        hint="Pass a list of plain values instead of an iterator.",
     )
 
 
