@@ -169,8 +169,10 @@ class Client:
         """Refuses a tenant that is not known. Blocking.
 
         Raises:
+            InvalidInput: It is no name of a tenant.
             TenantUnknown: A database of your own does not know it.
         """
+        checked_tenant(tenant_id)
         self._portal.call(lambda: self._parts.directory.find(tenant_id))
 
     def session(self, tenant_id: str) -> AsyncSession:

@@ -29,7 +29,7 @@ from aisdk.settings import Settings
 
 WORKERS = 64
 CALLS = 200
-ROUNDS = 5
+ROUNDS = 3
 EVERY_S = 0.01
 VERB = Verb("bench.wait", reads=True)
 WORDS = [f"word{number}" for number in range(2_000)]

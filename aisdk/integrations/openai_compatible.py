@@ -26,6 +26,8 @@ DEPENDENCY: Final = "embedding service"
 BATCH_TEXTS: Final = 64
 PARALLEL_REQUESTS: Final = 4
 REPLY_BYTES: Final = 32 * 1024 * 1024  # 64 vectors of 16,000 numbers need about 22 MB
+MOST_PARTS: Final = 64  # lists, dicts and fields for each text
+MOST_VALUES: Final = 16_064  # for each text
 TIMEOUT_S: Final = 30.0
 
 Vectors = NDArray[np.float32]
@@ -162,8 +164,10 @@ class OpenAICompatible:
             raise ConfigError(
                 "AISDK_EMBEDDING_URL is not a URL.", hint="Write https://host/v1."
             ) from None
-        except aiohttp.ClientError as error:
+        except aiohttp.ClientConnectionError as error:
             raise TryAgain("cannot be reached") from error
+        except aiohttp.ClientError:
+            raise TryAgain("cannot be reached") from None  # the cause quotes the reply
         except ValueError:
             raise ConfigError(
                 f"The {DEPENDENCY} cannot be asked with this URL and this key.",
@@ -198,6 +202,8 @@ def read_reply(content: bytes, count: int, dimension: int | None) -> Vectors:
         BadReply: The body is of another shape, count, order or dimension, or its numbers are
             not finite.
     """
+    if not _is_light(content, count):
+        raise _bad_reply("with much more than one embedding a text")
     try:
         items = json.loads(content)["data"]
         rows = {item["index"]: item["embedding"] for item in items}
@@ -212,6 +218,12 @@ def read_reply(content: bytes, count: int, dimension: int | None) -> Vectors:
             hint="Check AISDK_EMBEDDING_MODEL and AISDK_EMBEDDING_DIMENSION.",
         )
     return _of_unit_length(vectors)
+
+
+def _is_light(content: bytes, count: int) -> bool:
+    """Whether a reply has no more values than vectors of so many texts: each takes memory."""
+    parts = sum(content.count(mark) for mark in (b"{", b"[", b":"))
+    return parts <= MOST_PARTS * (count + 1) and content.count(b",") <= MOST_VALUES * (count + 1)
 
 
 def _of_unit_length(vectors: NDArray[np.float64]) -> Vectors:
@@ -251,7 +263,7 @@ def _seconds(retry_after: str | None) -> float | None:
         return float(retry_after)
     try:
         moment = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -341,3 +341,19 @@ async def test_call_asks_no_peer_more_often_than_four_times(
     assert [most for _, _, most in single] == [peer.most for peer in peers]
     assert not any(over)
     assert caught == [True] * 4
+
+
+async def test_add_is_the_one_probe_of_a_circuit_that_is_half_open(
+    around: Surroundings, session: aisdk.AsyncSession
+) -> None:
+    """No step of it asks within another one, which would be refused, or tried four times four."""
+    await session.documents.count()  # the tenant is known now, and not asked for again
+    database: Any = around.client._parts.database._around.repeat
+    breaker = Breaker("database", minimum=1, open_s=0.01)
+    database.__self__.breaker = breaker
+    breaker.enter().failed()
+    await asyncio.sleep(0.02)
+    assert breaker.state == "half_open"
+    rows = await session.documents.add(["pump"], progress=False)
+    assert [row.status for row in rows] == ["added"]
+    assert breaker.state == "closed"

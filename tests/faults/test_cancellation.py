@@ -196,10 +196,13 @@ def looks_at(around: Surroundings, admin: Any, valkey: Redis) -> dict[str, Look]
     async def at_valkey() -> int:
         return len(await valkey.client_list()) - 1
 
-    async def at_client() -> int:
+    async def count_ends() -> int:  # on the client's loop, so that nothing opens or ends meanwhile
         ends = psutil.Process().net_connections("tcp4")
         open_ends = [each for each in ends if each.status == psutil.CONN_ESTABLISHED]
         return sum(bool(each.raddr) and each.raddr.port == around.redis.port for each in open_ends)
+
+    async def at_client() -> int:
+        return await around.client._portal.hop(count_ends)
 
     return {"postgres": at_postgres, "valkey": at_valkey, "client": at_client}
 

@@ -354,3 +354,19 @@ async def test_first_call_of_a_client_ends_in_time_on_a_network_that_falls_silen
         end = await call
         around.postgres.delay(AWAY_MS)
     assert end.kind in ("answered", "refused")
+
+
+async def test_client_closes_soon_on_a_silent_network(
+    lanes: list[Lane], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its tenants used cannot be stored, and no server answers a farewell."""
+    monkeypatch.setattr("aisdk.core.usage.recorder.LAST_S", 0.3)
+    around, tenant = lanes[0].around, lanes[0].session.tenant_id
+    fresh = aisdk.Client(around.client.settings.model_copy(update={"pool_size": 2}))
+    await asyncio.gather(*(fresh.documents.count(tenant) for _ in range(8)))
+    for proxy in around.proxies.values():
+        proxy.freeze()
+    end = await ending(fresh.aclose(), 3.0)
+    for proxy in around.proxies.values():
+        proxy.delay(AWAY_MS)
+    assert end.kind == "answered"

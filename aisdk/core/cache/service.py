@@ -19,6 +19,7 @@ __all__ = ["CacheService"]
 LONGEST_KEY: Final = 512
 LONGEST_S: Final = 30 * 24 * 3600
 NAMESPACE: Final = "cache"
+LONG: Final = (bytes, dict, list, str)  # takes a byte for each of its parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class CacheService:
             InvalidInput: The key is not acceptable.
         """
         packed = await self.cache.get(tenant_id, NAMESPACE, _checked_key(key))
-        return default if packed is None else msgpack.unpackb(packed, timestamp=3)
+        return default if packed is None else _unpacked(packed)
 
     @verb("cache.set", reads=False, stored=False)
     async def set(self, tenant_id: str, key: str, value: Any, *, ttl_s: float) -> bool:
@@ -103,15 +104,42 @@ def _check_ttl(ttl_s: Any) -> None:
 
 
 def _packed(value: Any) -> bytes:
+    if _least_size(value) > LARGEST_BYTES:
+        raise _too_large(LARGEST_BYTES)
     try:
         packed: bytes = msgpack.packb(value, datetime=True, strict_types=True)
-    except (TypeError, ValueError, OverflowError, RecursionError):
+        _unpacked(packed)  # not all that can be written can be read
+    except (TypeError, ValueError, OverflowError, RecursionError, msgpack.UnpackException):
         raise InvalidInput(
             "The value is of a kind that cannot be cached.",
             hint="Use None, numbers, text, bytes, datetimes with a time zone, lists and dicts.",
         ) from None
     if len(packed) > LARGEST_BYTES:
-        raise InvalidInput(
-            f"The value has {len(packed):,} bytes.", hint=f"At most {LARGEST_BYTES:,} are cached."
-        )
+        raise _too_large(len(packed))
     return packed
+
+
+def _unpacked(packed: bytes) -> Any:
+    return msgpack.unpackb(packed, timestamp=3, strict_map_key=False)
+
+
+def _least_size(value: Any) -> int:
+    """How many bytes a value takes at least, or a few more than are cached.
+
+    A list may hold itself, or another many times: that is not to be written out.
+    """
+    size, waiting = 0, [value]
+    while waiting and size <= LARGEST_BYTES:
+        each = waiting.pop()
+        size += len(each) if isinstance(each, LONG) else 0
+        if isinstance(each, dict):
+            waiting += [part for part in (*each, *each.values()) if isinstance(part, LONG)]
+        elif isinstance(each, list):
+            waiting += [part for part in each if isinstance(part, LONG)]
+    return size
+
+
+def _too_large(size: int) -> InvalidInput:
+    return InvalidInput(
+        f"The value has at least {size:,} bytes.", hint=f"At most {LARGEST_BYTES:,} are cached."
+    )

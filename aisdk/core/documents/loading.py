@@ -90,7 +90,7 @@ def _from_listed(path: Path, options: LoadOptions, access: Access) -> Iterator[S
 
 
 def _from_document(document: Document, options: LoadOptions) -> Source:
-    source, title = document.source or "", document.title
+    source, title = "" if document.source is None else document.source, document.title
     if type(source) is not str or type(title) is not str:
         return FailedSource("document", _no_document())
     try:

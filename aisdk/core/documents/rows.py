@@ -39,14 +39,16 @@ def from_frame(frame: Any, options: LoadOptions) -> Iterator[Source]:
             some = [_shown(name) for name in names[:NAMED]]
             shown = ", ".join(some) + (", …" if len(names) > NAMED else "")
             raise InvalidInput(
-                f"The DataFrame has no single column {_shown(str(name))!r}.",
+                f"The DataFrame has no single column {_shown(name)}.",
                 hint=f"Its columns are: {shown}.",
             )
     return _rows(frame, names, options)
 
 
-def _shown(name: str) -> str:
+def _shown(name: Any) -> str:
     """A column's name as a message shows it."""
+    if not isinstance(name, str):
+        return "of that name: a name is text"
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
 

@@ -29,7 +29,7 @@ from aisdk.core.results.progress import silent
 from aisdk.core.runtime.guard import Guard, Limits
 from aisdk.core.runtime.tenancy import current_standing
 from aisdk.core.runtime.verb import verb
-from aisdk.core.storage.filters import Where, compile_where
+from aisdk.core.storage.filters import UNSTORABLE, Where, compile_where
 from aisdk.core.storage.tables import documents
 from aisdk.errors import AddFailed, InvalidInput, NotFound, QuotaExceeded
 
@@ -162,12 +162,13 @@ class DocumentsService:
             TenantMismatch: The cursor is of another tenant or listing.
         """
         _check_range("limit", limit, LIMIT)
-        order = str(options.get("order", "source"))
+        order = options.get("order", "source")
         column = _order_column(order)
-        state = str(options.get("state", "ready"))
-        kind = f"documents.list:{order}:{state}"
+        state = options.get("state", "ready")
         condition = and_(compile_where(where), _in_state(state))
-        if cursor := options.get("cursor"):
+        kind = f"documents.list:{order}:{state}"
+        cursor = options.get("cursor")
+        if cursor is not None:
             position = verify(self.cursor_key, tenant_id, kind, cursor)
             condition = and_(condition, _after(order, column, position))
         keys = _sort_keys(column)
@@ -280,6 +281,8 @@ class DocumentsService:
             InvalidInput: The language is unknown.
             Conflict: The store already holds documents.
         """
+        if not isinstance(language, str):
+            raise InvalidInput("language is the name of a language.", hint="Write german.")
         self.parts.analyzer(language)
         await self.store.set_language(tenant_id, language)
 
@@ -306,7 +309,7 @@ def _check_range(name: str, value: Any, largest: int) -> None:
 
 
 def _is(key: Any) -> ColumnElement[bool]:
-    if not isinstance(key, str) or not key or "\0" in key:
+    if not isinstance(key, str) or not key or UNSTORABLE.search(key):
         raise InvalidInput("A document is named by its document_id or its source.")
     try:
         return documents.c.document_id == UUID(key)
@@ -318,18 +321,18 @@ def _missing() -> NotFound:
     return NotFound("There is no such document.", hint="documents.list() shows what there is.")
 
 
-def _order_column(order: str) -> Any:
-    if order.removeprefix("-") not in ORDERS:
+def _order_column(order: Any) -> Any:
+    if not isinstance(order, str) or order.removeprefix("-") not in ORDERS:
         raise InvalidInput(
             "order is unknown.", hint=f"Use one of: {', '.join(ORDERS)}, with - for descending."
         )
     return documents.c[order.removeprefix("-")]
 
 
-def _in_state(state: str) -> ColumnElement[bool]:
-    if state == "all":
+def _in_state(state: Any) -> ColumnElement[bool]:
+    if isinstance(state, str) and state == "all":
         return true()
-    if state not in STATES:
+    if not isinstance(state, str) or state not in STATES:
         raise InvalidInput("state is unknown.", hint="Use ready, failed or all.")
     return documents.c.state == state
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Final, Unpack
+from typing import Any, Final, Unpack, cast
 
 import msgpack
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from aisdk.core.lexical import Analyzer
 from aisdk.core.rag.searching import Request, Search
 from aisdk.core.rag.store import RagStore
-from aisdk.core.rag.types import Hit, QueryEmbedder, QueryHit, QueryOptions, Stage
+from aisdk.core.rag.types import Hit, Mode, QueryEmbedder, QueryHit, QueryOptions, Stage
 from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.runtime.cached import Cache, digest
 from aisdk.core.runtime.guard import Guard
@@ -30,6 +31,7 @@ __all__ = ["RagService"]
 
 LARGEST_K: Final = 1_000
 LONGEST_QUERY: Final = 100_000
+LONGEST_VECTOR: Final = 16_000
 PARALLEL: Final = 4
 MODES: Final = ("hybrid", "dense", "lexical")
 EMBEDDING_TTL_S: Final = 3600
@@ -248,9 +250,7 @@ def _request(
             hint=f"It takes {', '.join(QueryOptions.__annotations__)}.",
         )
     vector = _vector(options["vector"]) if options.get("vector") is not None else None
-    mode: Any = options.get("mode") or ("hybrid" if vector is None else "dense")
-    if mode not in MODES:
-        raise InvalidInput("mode is unknown.", hint=f"Use one of: {', '.join(MODES)}.")
+    mode = _mode(options.get("mode"), vector)
     _check_text(text, needed=mode != "dense" or vector is None)
     if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= LARGEST_K:
         raise InvalidInput(f"top_k must be a whole number from 1 to {LARGEST_K:,}.")
@@ -260,15 +260,23 @@ def _request(
     if where is not None:
         compile_where(where)
     request = Request(
-        text=text,
+        text=_clean(text),
         top_k=top_k,
         mode=mode,
         where=where,
         min_score=_number("min_score", options.get("min_score")),
-        one_per_document=bool(options.get("one_per_document", False)),
+        one_per_document=_flag("one_per_document", options.get("one_per_document", False)),
         weight=weight,
     )
     return request, vector
+
+
+def _mode(mode: Any, vector: Any) -> Mode:
+    if mode is None:
+        return "hybrid" if vector is None else "dense"
+    if not isinstance(mode, str) or mode not in MODES:
+        raise InvalidInput("mode is unknown.", hint=f"Use one of: {', '.join(MODES)}.")
+    return cast("Mode", mode)
 
 
 def _check_text(text: Any, *, needed: bool) -> None:
@@ -280,16 +288,43 @@ def _check_text(text: Any, *, needed: bool) -> None:
         )
 
 
+def _clean(text: str) -> str:
+    """The text with U+FFFD for lone surrogates, as documents have it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
 def _vector(value: Any) -> NDArray[np.float32]:
     """The given vector at length 1."""
+    unit = np.empty(0, np.float32)
+    if _is_flat(value):
+        try:
+            with np.errstate(all="ignore"):
+                vector = np.asarray(value, np.float64)
+                scaled = vector / np.abs(vector).max()  # so that no square can overflow
+                unit = (scaled / np.linalg.norm(scaled)).astype(np.float32)
+        except (TypeError, ValueError, OverflowError, np.exceptions.ComplexWarning):
+            unit = np.empty(0, np.float32)
+    if unit.ndim != 1 or not unit.size or not np.isfinite(unit).all():
+        raise InvalidInput(
+            f"vector must be a list of 1 to {LONGEST_VECTOR:,} finite numbers, not all zero."
+        )
+    return unit
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether it is a row of at most so many things, none of which holds others."""
     try:
-        vector = np.asarray(value, np.float32)
-    except (TypeError, ValueError):
-        vector = np.empty(0, np.float32)
-    length = float(np.linalg.norm(vector)) if vector.ndim == 1 and vector.size else 0.0
-    if not np.isfinite(length) or length == 0.0:
-        raise InvalidInput("vector must be a list of finite numbers that are not all zero.")
-    return vector / np.float32(length)
+        if len(value) > LONGEST_VECTOR:
+            return False
+        if isinstance(getattr(value, "ndim", None), int):  # an array
+            return bool(value.ndim == 1)
+        return not any(hasattr(part, "__len__") for part in value)
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _given(vector: NDArray[np.float32]) -> Callable[[], Awaitable[NDArray[np.float32]]]:
@@ -300,9 +335,21 @@ def _given(vector: NDArray[np.float32]) -> Callable[[], Awaitable[NDArray[np.flo
 
 
 def _number(name: str, value: Any) -> float | None:
-    if value is not None and not isinstance(value, Real):
-        raise InvalidInput(f"{name} must be a number.")
-    return None if value is None else float(value)
+    if value is None:
+        return None
+    try:
+        number = float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidInput(f"{name} must be a finite number.")
+    return number
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidInput(f"{name} must be True or False.")
+    return bool(value)
 
 
 def _is_plain(request: Request) -> bool:
@@ -323,18 +370,27 @@ def _plain_record(rank: int, row: Any) -> tuple[Any, ...]:
 def _keyed(queries: Any) -> Sequence[tuple[str, str]]:
     """Key and text of each query."""
     if hasattr(queries, "columns"):
-        return _keyed_frame(queries)
-    if isinstance(queries, Mapping):
-        pairs: Iterable[tuple[Any, Any]] = queries.items()
+        pairs = _of_frame(queries)
+    elif isinstance(queries, Mapping):
+        pairs = queries.items()
     elif isinstance(queries, str) or not isinstance(queries, Iterable):
         raise InvalidInput("query_many takes several texts.", hint='Write ["…", "…"].')
     else:
         pairs = ((text, text) for text in queries)
-    return [(str(key), text) for key, text in pairs]
+    return [_pair(key, text) for key, text in pairs]
 
 
-def _keyed_frame(frame: Any) -> Sequence[tuple[str, str]]:
-    if "text" not in frame.columns:
-        raise InvalidInput("The frame of queries has no column text.")
-    keys = frame["id"] if "id" in frame.columns else frame.index
-    return list(zip(map(str, keys), frame["text"], strict=True))
+def _pair(key: Any, text: Any) -> tuple[str, str]:
+    _check_text(text, needed=True)
+    try:
+        return _clean(str(key)), text
+    except ValueError:  # Python writes no number of so many digits
+        raise InvalidInput("The key of a query is too long.") from None
+
+
+def _of_frame(frame: Any) -> Iterable[tuple[Any, Any]]:
+    names = list(frame.columns)
+    if names.count("text") != 1 or names.count("id") > 1:
+        raise InvalidInput("The frame of queries has no single column text, or several of id.")
+    keys = frame["id"] if "id" in names else frame.index
+    return zip(keys, frame["text"], strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
 
 from aisdk.core.results.frame import JSON
 from aisdk.errors import ConfigError, InvalidInput, TenantMismatch
@@ -74,7 +75,9 @@ def _mac(key: bytes, tenant_id: str, verb: str, body: bytes) -> bytes:
     return hmac.digest(key, message, "sha256")[:_MAC_BYTES]
 
 
-def _decode(cursor: str) -> bytes:
+def _decode(cursor: Any) -> bytes:
+    if not isinstance(cursor, str):
+        cursor = ""
     padding = "=" * (-len(cursor) % 4)
     try:
         data = urlsafe_b64decode(cursor[:_LONGEST] + padding)

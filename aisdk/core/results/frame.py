@@ -219,9 +219,9 @@ _CELLS: Final[Mapping[Kind, Callable[[Any], Any]]] = {"json": _decoded}
 def _array(column: Column, values: list[Any], kind: pa.DataType) -> pa.Array[Any]:
     import pyarrow as pa
 
-    if column.kind == "json":
-        values = list(map(_encoded, values))
     try:
+        if column.kind == "json":
+            values = list(map(_encoded, values))
         array = pa.array(values, kind)
     except (OverflowError, TypeError, ValueError):  # pyarrow quotes the value: keep it out
         raise _misfit(column, "a value of another type") from None

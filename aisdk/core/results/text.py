@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -123,7 +124,12 @@ def _clean(character: str) -> str:
 def _nested_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
-    return to_json(value).decode() if isinstance(value, Mapping) else str(value)
+    if not isinstance(value, Mapping):
+        return str(value)
+    try:
+        return to_json(value).decode()
+    except ValueError:  # half a surrogate pair
+        return json.dumps(value, default=str)
 
 
 def _one_line(value: Any, decimals: int | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import asyncpg
@@ -22,7 +22,8 @@ class HastyConnection(asyncpg.Connection):  # type: ignore[misc]  # the driver s
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  # its name
         """Closes within a second, and just ends the connection where that is not enough."""
-        await super().close(timeout=REST_S if timeout is None else min(timeout, REST_S))
+        with suppress(TimeoutError):  # it has been ended then
+            await super().close(timeout=REST_S if timeout is None else min(timeout, REST_S))
 
 
 async def driver_of(connection: AsyncConnection) -> Any:

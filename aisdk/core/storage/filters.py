@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from aisdk.core.storage.tables import documents
 from aisdk.errors import InvalidInput
 
-__all__ = ["Where", "compile_where"]
+__all__ = ["UNSTORABLE", "Where", "compile_where"]
 
 Where: TypeAlias = Mapping[str, Any]
 Column: TypeAlias = ColumnElement[Any]
@@ -59,7 +59,14 @@ def _weight(test: Any) -> int:
     """How many values a condition compares with."""
     if not isinstance(test, Mapping):
         return 1
-    return sum(len(value) if _is_list(value) else 1 for value in test.values())
+    return sum(_length(value) if _is_list(value) else 1 for value in test.values())
+
+
+def _length(values: Any) -> int:
+    try:
+        return len(values)
+    except OverflowError:  # an endless range
+        return MOST + 1
 
 
 def _key(key: Any, test: Any) -> ColumnElement[bool]:
@@ -131,10 +138,12 @@ def _exists(column: Column, value: Any) -> ColumnElement[bool]:
 
 
 def _plain(value: Any) -> str | int | float | bool | None:
-    """The value as JSON has it; numpy scalars become Python's."""
+    """The value as JSON has it; numpy scalars become Python's, pandas' NaT and NA ``None``."""
+    value = _unwrapped(value)
+    if type(value).__name__ in ("NaTType", "NAType"):
+        return None
     if isinstance(value, date):  # a datetime is a date too
         return value.isoformat()
-    value = _unwrapped(value)
     if value is not None and type(value) not in TYPES:
         raise InvalidInput(
             "A value in where is of a kind that cannot be compared.",
@@ -151,6 +160,8 @@ def _plain(value: Any) -> str | int | float | bool | None:
 
 
 def _unwrapped(value: Any) -> Any:
+    if getattr(getattr(value, "dtype", None), "kind", "") == "M":  # its nanoseconds are no date
+        value = value.astype("datetime64[us]")
     try:
         return value.item() if hasattr(value, "item") else value
     except (TypeError, ValueError):  # an array of several values, refused by its type

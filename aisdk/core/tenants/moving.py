@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from aisdk.core.documents.adding import document_id_of
 from aisdk.core.documents.store import DocumentStore
-from aisdk.core.documents.types import Batch, ChunkRow, DocumentRow
 from aisdk.core.documents.writing import index_batch
 from aisdk.core.runtime.guard import Limits
 from aisdk.core.storage.engine import Database
+from aisdk.core.tenants.folder import (
+    CHUNKS,
+    DOCUMENTS,
+    FORMAT,
+    MANIFEST,
+    VERSION,
+    batches,
+    chunk_schema,
+    digest,
+    document_schema,
+    read_manifest,
+)
 from aisdk.core.tenants.store import TenantStore
 from aisdk.errors import AisdkError, InvalidInput
 
@@ -30,13 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Moving"]
 
-FORMAT: Final = "aisdk-tenant"
-VERSION: Final = 1
-MANIFEST: Final = "manifest.json"
-DOCUMENTS: Final = "documents.parquet"
-CHUNKS: Final = "chunks.parquet"
-ROWS: Final = 2_000  # rows held at a time
-BATCH_CHUNKS: Final = 512
+ROWS: Final = 2_000  # rows written at a time
 ABOUT: Final = """
 SELECT t.tier, t.state, t.settings::text AS settings, s.language, s.embedding_model,
        s.embedding_dimension
@@ -62,14 +64,6 @@ WHERE d.tenant_id = $1 AND d.document_id = t.document_id
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Bundle:
-    """A few documents with their chunks, as the files have them."""
-
-    documents: Sequence[Mapping[str, Any]]
-    chunks: Sequence[Sequence[Mapping[str, Any]]]
-
-
 class Moving:
     """Writes tenants into folders and reads them back, a few thousand rows at a time.
 
@@ -90,11 +84,11 @@ class Moving:
             about["settings"] = json.loads(about["settings"])
             dimension = about["embedding_dimension"]
             documents = await _write(
-                folder / DOCUMENTS, _document_schema(), _rows(connection, READ_DOCUMENTS, tenant_id)
+                folder / DOCUMENTS, document_schema(), _rows(connection, READ_DOCUMENTS, tenant_id)
             )
             chunks = await _write(
                 folder / CHUNKS,
-                _chunk_schema(dimension),
+                chunk_schema(dimension),
                 _rows(connection, READ_CHUNKS, tenant_id),
             )
         manifest = {
@@ -111,8 +105,8 @@ class Moving:
 
     async def import_(self, folder: Path, tenant_id: str | None, begin: Begin) -> str:
         """Makes the tenant, registered by ``begin``; its name."""
-        manifest = await asyncio.to_thread(_manifest, folder)
-        name: str = tenant_id or manifest["tenant_id"]
+        manifest = await asyncio.to_thread(read_manifest, folder)
+        name: str = manifest["tenant_id"] if tenant_id is None else tenant_id
         await begin(name, manifest["tier"], manifest["settings"])
         register = TenantStore(self._database)
         try:
@@ -127,51 +121,17 @@ class Moving:
 
     async def _fill(self, tenant_id: str, folder: Path, manifest: Mapping[str, Any]) -> None:
         """Stores the documents of the files, a batch at a time."""
+        analyzer = self._analyzer(manifest["language"])
         store = DocumentStore(self._database)
-        language, model = manifest["language"], manifest["embedding_model"]
-        await store.open(tenant_id, language)
-        analyzer = self._analyzer(language)
-        bundles = _bundles(folder)
-        while (bundle := await asyncio.to_thread(next, bundles, None)) is not None:
-            batch = _batch(tenant_id, bundle, model)
+        await store.open(tenant_id, manifest["language"])
+        read = batches(folder, manifest, tenant_id)
+        while (found := await asyncio.to_thread(next, read, None)) is not None:
+            batch, times = found
             segment = await asyncio.to_thread(index_batch, batch, analyzer)
             await store.put(tenant_id, batch, segment, Limits())
             ids = [row.document_id for row in batch.documents]
-            times = [[row[key] for row in bundle.documents] for key in ("created_at", "updated_at")]
             async with self._database.bulk(tenant_id) as connection:
                 await connection.execute(SET_TIMES, tenant_id, ids, *times)
-
-
-def _document_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    moment = pa.timestamp("us", tz="UTC")
-    columns: dict[str, pa.DataType] = {
-        "document_id": pa.string(),
-        "source": pa.string(),
-        "title": pa.string(),
-        "metadata": pa.string(),
-        "content_key": pa.binary(),
-        "size_bytes": pa.int64(),
-        "chunks": pa.int32(),
-        "created_at": moment,
-        "updated_at": moment,
-    }
-    return pa.schema(columns)
-
-
-def _chunk_schema(dimension: int | None) -> pa.Schema:
-    import pyarrow as pa
-
-    columns: dict[str, pa.DataType] = {
-        "document_id": pa.string(),
-        "start": pa.int32(),
-        "end": pa.int32(),
-        "heading": pa.string(),
-        "text": pa.string(),
-        "embedding": pa.list_(pa.float32(), dimension or 1),
-    }
-    return pa.schema(columns)
 
 
 async def _rows(connection: Any, query: str, tenant_id: str) -> AsyncIterator[Sequence[Any]]:
@@ -192,7 +152,7 @@ async def _write(
         async for rows in groups:
             count += len(rows)
             await asyncio.to_thread(_write_group, writer, schema, rows)
-    return {"rows": count, "sha256": await asyncio.to_thread(_sha256, path)}
+    return {"rows": count, "sha256": await asyncio.to_thread(digest, path)}
 
 
 def _write_group(writer: Any, schema: pa.Schema, rows: Sequence[Any]) -> None:
@@ -210,91 +170,13 @@ def _vector(data: bytes) -> np.ndarray[Any, Any]:
     return np.frombuffer(data, ">f4", offset=4).astype("<f4")
 
 
-def _bundles(folder: Path) -> Iterator[_Bundle]:
-    """The documents of a folder with their chunks, about a batch at a time."""
-    chunks = _records(folder / CHUNKS)
-    documents: list[Mapping[str, Any]] = []
-    parts: list[list[Mapping[str, Any]]] = []
-    held = 0
-    for document in _records(folder / DOCUMENTS):
-        part = [chunk for _, chunk in zip(range(document["chunks"]), chunks, strict=False)]
-        if len(part) != document["chunks"] or any(
-            chunk["document_id"] != document["document_id"] for chunk in part
-        ):
-            raise _unfit("its files do not belong together")
-        documents.append(document)
-        parts.append(part)
-        held += len(part)
-        if held >= BATCH_CHUNKS or len(documents) >= ROWS:
-            yield _Bundle(documents, parts)
-            documents, parts, held = [], [], 0
-    if next(chunks, None) is not None:
-        raise _unfit("its files do not belong together")
-    if documents:
-        yield _Bundle(documents, parts)
-
-
-def _records(path: Path) -> Iterator[Mapping[str, Any]]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        for group in file.iter_batches(ROWS):
-            yield from group.to_pylist()
-
-
-def _batch(tenant_id: str, bundle: _Bundle, model: str | None) -> Batch:
-    rows = [
-        DocumentRow(
-            document_id=document_id_of(tenant_id, document["source"]),
-            **{name: document[name] for name in DocumentRow.__slots__[1:]},
-        )
-        for document in bundle.documents
-    ]
-    flat = [(place, chunk) for place, part in enumerate(bundle.chunks) for chunk in part]
-    chunks = [
-        ChunkRow(place, chunk["start"], chunk["end"], chunk["heading"], chunk["text"])
-        for place, chunk in flat
-    ]
-    vectors = [chunk["embedding"] for _, chunk in flat]
-    known = bool(vectors) and vectors[0] is not None
-    return Batch(rows, chunks, np.array(vectors, np.float32) if known else None, model)
-
-
 def _prepare(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         empty = not any(folder.iterdir())
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a path with NUL is a ValueError
         raise InvalidInput(
             f"The folder cannot be written ({type(error).__name__}).", hint="Give another path."
         ) from None
     if not empty:
         raise InvalidInput("The folder is not empty.", hint="Give a path that is not there yet.")
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder whose files are as they were written."""
-    try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
-        if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
-            raise _unfit("it is of another version")
-        for name in (DOCUMENTS, CHUNKS):
-            if _sha256(folder / name) != manifest["files"][name]["sha256"]:
-                raise _unfit(f"{name} was changed")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise _unfit("its manifest or a file cannot be read") from None
-    return manifest
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
-
-
-def _unfit(why: str) -> InvalidInput:
-    return InvalidInput(
-        f"This is not a folder that tenants.export wrote: {why}.",
-        hint="Export the tenant again.",
-    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hmac
+import os
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -20,6 +22,7 @@ from aisdk.core.runtime.guard import Guard
 from aisdk.core.runtime.options import is_whole
 from aisdk.core.runtime.tenancy import checked_tenant
 from aisdk.core.runtime.verb import platform_verb
+from aisdk.core.storage.filters import UNSTORABLE
 from aisdk.core.storage.tables import tenants
 from aisdk.core.storage.translation import UNKNOWN_HINT
 from aisdk.core.tenants.directory import LIMITS
@@ -145,7 +148,7 @@ class TenantsService:
             raise InvalidInput(f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.")
         query = self.store.listing().order_by(tenants.c.tenant_id).limit(limit + 1)
         if tier is not None:
-            query = query.where(tenants.c.tier == tier)
+            query = query.where(tenants.c.tier == _checked_name(tier))
         if state is not None:
             query = query.where(tenants.c.state == _checked_state(state))
         if cursor is not None:
@@ -295,7 +298,7 @@ class TenantsService:
             InvalidInput: The folder cannot be written or is not empty.
         """
         await self._info(checked_tenant(tenant_id))
-        return await self.moving.export(tenant_id, Path(path))
+        return await self.moving.export(tenant_id, _checked_path(path))
 
     @platform_verb("tenants.import_", reads=False, bulk=True)
     async def import_(self, path: str | Path, *, tenant_id: str | None = None) -> TenantInfo:
@@ -311,7 +314,7 @@ class TenantsService:
             Conflict: There is such a tenant.
             InvalidInput: The folder is not what ``export`` wrote, or a file was changed.
         """
-        name = await self.moving.import_(Path(path), tenant_id, self._begin_import)
+        name = await self.moving.import_(_checked_path(path), tenant_id, self._begin_import)
         self.traces.forget(name)
         return await self._info(name)
 
@@ -330,9 +333,9 @@ class TenantsService:
             raise TenantUnknown(hint=UNKNOWN_HINT)
         return make_item(TenantInfo, row)
 
-    async def _check_tier(self, tier: str) -> None:
+    async def _check_tier(self, tier: Any) -> None:
         known = [row[0] for row in await self.store.tiers()]
-        if tier not in known:
+        if not isinstance(tier, str) or tier not in known:
             raise InvalidInput("There is no such tier.", hint=f"Use one of: {', '.join(known)}.")
 
     def _checked_settings(self, settings: Any) -> dict[str, JSON]:
@@ -340,7 +343,7 @@ class TenantsService:
             raise InvalidInput("settings is not a dict.", hint='Write {"documents": 5000}.')
         for name, value in settings.items():
             if name == "language":
-                self.analyzer(value)
+                self.analyzer(value if isinstance(value, str) else "")
             elif name in LIMITS:
                 _check_limit(name, value)
             else:
@@ -354,15 +357,28 @@ class TenantsService:
         return hmac.digest(self.secret, message, "sha256").hex()
 
 
+def _checked_path(path: Any) -> Path:
+    if not isinstance(path, str | PathLike):
+        raise InvalidInput("The path of a folder is text or a Path.")
+    return Path(os.fsdecode(path))
+
+
+def _checked_name(tier: Any) -> str:
+    if not isinstance(tier, str) or UNSTORABLE.search(tier):
+        raise InvalidInput("A tier is named by a text.", hint="tiers() shows those there are.")
+    return tier
+
+
 def _checked_state(state: Any) -> str:
-    if state not in STATES:
+    if not isinstance(state, str) or state not in STATES:
         raise InvalidInput("state is unknown.", hint="Use active or suspended.")
     return str(state)
 
 
 def _check_limit(name: str, value: Any) -> None:
     if name == "weight":
-        if value is None or isinstance(value, bool | str) or not 0 < value < 1e6:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 < value < 1e6:
             raise InvalidInput("weight must be a number above 0.")
         return
     least, most = (0, 2**62) if name in ("documents", "size_bytes") else (1, 10**8)

@@ -17,6 +17,7 @@ from aisdk.errors import AisdkError, ClientClosed
 __all__ = ["Recorder"]
 
 EVERY_S: Final = 10.0
+LAST_S: Final = 5.0  # how long storing those of a tenant may take at the end
 MANY_TENANTS: Final = 10_000
 
 Counts = dict[tuple[datetime, str], list[float]]
@@ -91,6 +92,9 @@ class Recorder:
                 self._take_back(tenant_id, counts)
             else:  # such as a tenant that was erased meanwhile
                 self._tell_lost(tenant_id, len(rows), error.code)
+        except asyncio.CancelledError:
+            self._take_back(tenant_id, counts)
+            raise
 
     def _take_back(self, tenant_id: str, counts: Counts) -> None:
         """Holds counts again that could not be stored now."""
@@ -107,11 +111,18 @@ class Recorder:
         self._held.pop(tenant_id, None)
 
     async def close(self) -> None:
-        """Stores what is held and stops."""
+        """Stores what is held and stops, without it where the database is silent."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        await self.flush()
+        with suppress(TimeoutError):
+            for tenant_id in self._held.keys() | self._storing.keys():
+                async with asyncio.timeout(LAST_S):
+                    await self.flush(tenant_id)
+        if late := list(self._storing.values()):
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late)
         for tenant_id, counts in self._held.items():
             self._tell_lost(tenant_id, len(counts), ClientClosed.code)
 

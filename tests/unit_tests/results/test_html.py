@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from payloads import PAYLOADS
 
 from aisdk.core.results import html
 from aisdk.core.results.frame import Column
@@ -32,40 +33,13 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
     "summary": {},
     "table": {},
     "tbody": {},
-    "td": {"class": {"number", "long"}, "colspan": {"1", "2"}},
+    "td": {"class": {"number", "long"}, "colspan": set(map(str, range(20)))},
     "tfoot": {},
     "th": {"class": {"number"}, "scope": {"col"}},
     "thead": {},
     "tr": {},
     "wbr": {},
 }
-
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "</td></tr></table><script>alert(1)</script>",
-    "</style><script>alert(1)</script>",
-    "</summary></details><iframe src='javascript:alert(1)'>",
-    '"><svg onload=alert(1)>',
-    "' onmouseover='alert(1)",
-    "<a href='javascript:alert(1)'>click</a>",
-    "<!-- <b> --><b>",
-    "<![CDATA[<b>]]>",
-    "<?php echo 1 ?>",
-    "&lt;script&gt;",
-    "&#60;script&#62;",
-    "<\x00script>",
-    "<scr\u200dipt>",
-    "\uff1cscript\uff1e",
-    "<plaintext>",
-    "<textarea>",
-    "<math><mtext></mtext><mglyph><style><img src=x onerror=alert(1)>",
-    "$\\href{javascript:alert(1)}{x}$",
-    "{{constructor.constructor('alert(1)')()}}",
-    "\ud800<b>",
-    "<style>@import 'https://example.org/x.css'</style>",
-    "mark</mark><b>",
-]
 
 
 class Found(HTMLParser):
@@ -129,7 +103,7 @@ def page_html(*texts: str, title: str = "Page[Row]", terms: tuple[str, ...] = ()
 
 
 @pytest.mark.parametrize("repeat", [1, 20], ids=["short", "folded"])
-@pytest.mark.parametrize("payload", HOSTILE)
+@pytest.mark.parametrize("payload", PAYLOADS)
 def test_render_hostile_text_stays_text(payload: str, repeat: int) -> None:
     """No element, attribute or comment appears that is not ours, and the text is all there."""
     text = payload * repeat
@@ -145,7 +119,7 @@ def test_render_any_text_stays_text(text: str) -> None:
     assert found.problems == []
 
 
-@pytest.mark.parametrize("payload", [text for text in HOSTILE if re.search("<[a-z/!?]", text)])
+@pytest.mark.parametrize("payload", [text for text in PAYLOADS if re.search("<[a-z/!?]", text)])
 def test_render_without_escaping_is_caught(payload: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Positive control: the check of these tests sees every payload when escaping is removed."""
     monkeypatch.setattr(html, "escape", str)

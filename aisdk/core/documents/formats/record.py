@@ -79,4 +79,3 @@ def _lines(value: Any) -> Iterator[str]:
 def _fields(path: str, value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, item in value.items():
         yield f"{path}.{key[:LONGEST_PATH]}".strip(".")[:LONGEST_PATH], item
-

@@ -1,0 +1,128 @@
+"""Arguments that no verb can use: each is refused with our error, at once and without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import aisdk
+from aisdk import Document
+from aisdk.errors import InvalidInput
+
+Use = Callable[[aisdk.Session], Any]
+
+
+def laughs() -> list[Any]:
+    """A list that is short, and a thousand billion texts written out."""
+    items: list[Any] = ["ha"]
+    for _ in range(12):
+        items = [items] * 10
+    return items
+
+
+REFUSED: dict[str, Use] = {
+    "vector-nested": lambda s: s.rag.query(vector=laughs()),
+    "vector-long": lambda s: s.rag.query(vector=[1.0] * 16_001),
+    "vector-huge": lambda s: s.rag.query(vector=[10**400]),
+    "vector-complex": lambda s: s.rag.query(vector=np.ones(3, complex)),
+    "vector-endless": lambda s: s.rag.query(vector=range(10**30)),
+    "weight-huge": lambda s: s.rag.query("a", weight=10**400),
+    "score-nan": lambda s: s.rag.query("a", min_score=float("nan")),
+    "mode-array": lambda s: s.rag.query("a", mode=np.array(["dense", "x"])),  # type: ignore[typeddict-item]
+    "flag-array": lambda s: s.rag.query("a", one_per_document=np.ones(2)),  # type: ignore[typeddict-item]
+    "queries-endless": lambda s: s.rag.query_many(itertools.count()),
+    "queries-key": lambda s: s.rag.query_many({10**5_000: "a"}),
+    "queries-columns": lambda s: s.rag.query_many(pd.DataFrame([["a", "b"]], columns=["text"] * 2)),
+    "where-endless": lambda s: s.documents.count(where={"a": {"in": range(10**30)}}),
+    "order-huge": lambda s: s.documents.list(order=10**5_000),  # type: ignore[typeddict-item]
+    "state-array": lambda s: s.documents.list(state=np.ones(2)),  # type: ignore[typeddict-item]
+    "cursor-number": lambda s: s.documents.list(cursor=5),  # type: ignore[typeddict-item]
+    "cursor-array": lambda s: s.documents.list(cursor=np.ones(2)),  # type: ignore[typeddict-item]
+    "key-surrogate": lambda s: s.documents.get("\ud800"),
+    "language-list": lambda s: s.documents.set_language(["german"]),  # type: ignore[arg-type]
+    "column-nested": lambda s: s.documents.add(pd.DataFrame({"a": [1]}), text=laughs()),  # type: ignore[typeddict-item]
+    "cache-nested": lambda s: s.cache.set("k", laughs(), ttl_s=60),
+    "replay-nested": lambda s: s.with_options(idempotency_key="k").documents.add(laughs()),
+    "replay-huge": lambda s: s.with_options(idempotency_key="k").documents.delete(10**5_000),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("use", REFUSED.values(), ids=REFUSED)
+def test_unusable_argument_is_refused(use: Use, session: aisdk.Session) -> None:
+    """Nothing of numpy, pandas, the driver or Python comes out instead."""
+    with pytest.raises(InvalidInput):
+        use(session)
+
+
+def test_name_of_no_tenant_is_refused_before_the_database_is_asked(client: aisdk.Client) -> None:
+    """By the check that connecting begins with, too."""
+    for name in (["acme"], 5, "a\0b"):
+        with pytest.raises(aisdk.errors.AisdkError) as error:
+            client.check(name)  # type: ignore[arg-type]
+        assert not isinstance(error.value, aisdk.errors.InternalError)
+
+
+def test_question_with_half_a_surrogate_pair_is_asked(session: aisdk.Session) -> None:
+    """It stands in no document, but it may come from a damaged text."""
+    session.documents.add([Document("Pumps move water.")], progress=False)
+    assert [hit.text for hit in session.rag.query("pumps \ud800")] == ["Pumps move water."]
+    many = session.rag.query_many({"\ud83d\ude00": "pumps"})
+    assert many.to_frame()["query"].tolist() == ["\N{GRINNING FACE}"]
+
+
+def test_large_finite_vector_is_no_error(session: aisdk.Session) -> None:
+    """It is brought to length 1 without running over."""
+    for vector in ([1e300, 1e300], np.full(2, 1e-320), pd.Series([3, 4])):
+        assert len(session.rag.query(vector=vector)) == 0
+
+
+def test_frame_with_odd_names_of_columns_is_added(session: aisdk.Session) -> None:
+    """Names with NUL or half a surrogate pair are cleaned like all text."""
+    frame = pd.DataFrame([["words", 1, 2, 3]], columns=["text", "a\0b", "\ud800", 10**5_000])
+    session.documents.add(frame, progress=False)
+    (document,) = session.documents.list()
+    assert document.metadata == {"ab": 1, "\ufffd": 2, "": 3}
+
+
+def test_cached_dict_with_numbers_as_keys_comes_back(session: aisdk.Session) -> None:
+    """What can be written can be read."""
+    session.cache.set("k", {1: "a", 2.5: [{3: None}]}, ttl_s=60)
+    assert session.cache.get("k") == {1: "a", 2.5: [{3: None}]}
+
+
+def test_missing_date_in_a_filter_is_none(session: aisdk.Session) -> None:
+    """As it is in metadata; times of numpy are dates, not their nanoseconds."""
+    documents = [
+        Document("a", metadata={"t": pd.NaT}),
+        Document("b", metadata={"t": datetime(9999, 12, 31, tzinfo=UTC)}),
+    ]
+    session.documents.add(documents, progress=False)
+    assert session.documents.count(where={"t": pd.NaT}) == 1
+    before = np.datetime64("2024-01-01T00:00:00.000000000")
+    assert session.documents.count(where={"t": {">": before}}) == 1
+
+
+async def test_tier_or_path_that_is_none_is_refused(client: aisdk.Client, tenant: str) -> None:
+    """The register asks the database with texts only."""
+    aisdk.connect(tenant, client=client)
+    register: Any = client.tenants
+    for call in (
+        lambda: register.list(tier=5),
+        lambda: register.list(tier="\0"),
+        lambda: register.list(state=np.ones(2)),
+        lambda: register.update(tenant, tier=np.ones(2)),
+        lambda: register.update(tenant, settings={"weight": [1]}),
+        lambda: register.update(tenant, settings={"language": [1]}),
+        lambda: register.export(tenant, 5),
+        lambda: register.export(tenant, "a\0b"),
+        lambda: register.import_(None),
+    ):
+        with pytest.raises(InvalidInput):
+            await asyncio.wait_for(call(), 30)

@@ -1,0 +1,1 @@
+"""Malformed inputs: how they are made, and how it is seen what becomes of them."""
