@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -73,18 +74,26 @@ def end_of(task: asyncio.Future[Any], question: Question) -> str:
 
 
 class Watch:
-    """Counts connections while something happens.
+    """Counts connections at servers while something happens.
+
+    A server learns a moment later that a connection has ended, and the client may have made
+    another one meanwhile; so what counts is how long there are too many.
 
     Args:
-        looks: Where they are seen → how many there are now.
+        looks: Server → how many there are now.
+        most: Server → how many there should be at most.
 
     Attributes:
-        peaks: Where → the most at a time.
+        peaks: Server → the most at a time.
+        above_s: Server → the longest time with too many.
     """
 
-    def __init__(self, looks: Mapping[str, Look]) -> None:
+    def __init__(self, looks: Mapping[str, Look], most: Mapping[str, int]) -> None:
         self._looks = looks
+        self._most = most
+        self._since: dict[str, float] = {}
         self.peaks = dict.fromkeys(looks, 0)
+        self.above_s = dict.fromkeys(looks, 0.0)
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -100,6 +109,15 @@ class Watch:
 
     async def _watch(self) -> None:
         while True:
-            for place, look in self._looks.items():
-                self.peaks[place] = max(self.peaks[place], await look())
+            for server, look in self._looks.items():
+                self._note(server, await look())
             await asyncio.sleep(0.02)
+
+    def _note(self, server: str, count: int) -> None:
+        now_s = time.monotonic()
+        self.peaks[server] = max(self.peaks[server], count)
+        if count <= self._most[server]:
+            self._since.pop(server, None)
+            return
+        since_s = self._since.setdefault(server, now_s)
+        self.above_s[server] = max(self.above_s[server], now_s - since_s)

@@ -58,9 +58,10 @@ async def give_up(connection: AsyncConnection) -> None:
         return
     driver = await driver_of(connection)
     try:
-        await driver.execute("ROLLBACK", timeout=REST_S)
+        with suppress(asyncpg.PostgresError, asyncio.CancelledError):
+            await driver.execute("ROLLBACK", timeout=REST_S)
         await driver.close()
-    except (asyncpg.PostgresError, *LOST, asyncio.CancelledError):
+    except LOST:
         driver.terminate()
     finally:
         await connection.invalidate()
