@@ -225,6 +225,32 @@ async def test_long_request_renews_its_lease(
     assert [row.status for row in await running] == ["added"]
 
 
+async def test_two_who_held_the_key_after_each_other_give_the_first_answer(
+    client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first was so slow that its lease ended and another did the work meanwhile."""
+    monkeypatch.setattr(replay, "LEASE_S", 0.2)
+    monkeypatch.setattr(replay.ReplayStep, "_renew", lambda *_: asyncio.sleep(60))
+    session = client.session(tenant).with_options(idempotency_key="slow")
+    store = client._parts.documents.store
+    original, both = store.put, asyncio.Event()
+
+    async def slow(*arguments: Any) -> Any:
+        put = await original(*arguments)
+        await both.wait()
+        return put
+
+    monkeypatch.setattr(store, "put", slow)
+    first = asyncio.ensure_future(session.documents.add(["text"], progress=False))
+    await asyncio.sleep(1.0)
+    monkeypatch.setattr(store, "put", original)
+    second = await session.documents.add(["text"], progress=False)
+    client._portal.loop().call_soon_threadsafe(both.set)
+    assert [row.status for row in second] == ["unchanged"], "the work was done by the first"
+    assert list(await first) == list(second)
+    assert list(await session.documents.add(["text"], progress=False)) == list(second)
+
+
 async def test_lease_of_a_killed_process_ends_by_itself(
     client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,7 +71,7 @@ class Keys(Protocol):
         ...
 
     async def find(self, tenant_id: str, key: str) -> Kept | None:
-        """What is remembered of the key."""
+        """What is remembered of the key; nobody changes it before the unit ends."""
         ...
 
     async def keep(self, tenant_id: str, key: str, kept: Any) -> None:
@@ -101,7 +101,8 @@ class ReplayStep:
     A write of one transaction with a key stores its answer in the same transaction, so that a
     repetition after a lost COMMIT finds it; without a key the database is asked what became of the
     transaction. A write of many transactions holds its key by a lease that it renews; what it did
-    before it was killed is found unchanged by whoever does it again.
+    before it was killed is found unchanged by whoever does it again. Where a lease ended too soon
+    and two did it, the first answer is that of both.
 
     Args:
         keys: Where keys and answers are kept.
@@ -160,12 +161,16 @@ class ReplayStep:
         async with self._held(request):
             result = await proceed(request.call)
 
-            async def answer() -> None:
+            async def answer() -> Any:
                 async with self._keys.unit(request.call.tenant_id):
+                    kept = await self._keys.find(request.call.tenant_id, request.name)
+                    if kept is not None and kept.answer is not None:
+                        return kept  # of whoever took the key over when our lease had ended
                     await self._keep(request, _packed(result))
+                return None
 
-            await self._repeat(answer)
-        return result
+            kept = await self._repeat(answer)
+        return result if kept is None else _answer(request.call, kept)
 
     async def _taken(self, request: _Request) -> Any:
         """What is kept under the key, which is ours now; ``None`` where the work is to be done."""

@@ -21,6 +21,7 @@ SELECT verb, fingerprint, holder, answer,
        greatest(0, extract(epoch FROM leased_until - now()))::float8 AS leased_s
 FROM aisdk.idempotency
 WHERE tenant_id = $1 AND key = $2 AND created_at > now() - interval '24 hours'
+FOR UPDATE
 """
 KEEP: Final = """
 INSERT INTO aisdk.idempotency (tenant_id, key, verb, fingerprint, holder, leased_until, answer)
@@ -84,7 +85,7 @@ class IdempotencyKeys:
             return bool(await connection.fetchval(LOCK, _number(tenant_id, key)))
 
     async def find(self, tenant_id: str, key: str) -> Kept | None:
-        """What is remembered of the key, if it is younger than 24 hours."""
+        """What is remembered of the key, if it is younger than 24 hours; locked for the unit."""
         async with self._database.bulk(tenant_id) as connection:
             row = await connection.fetchrow(FIND, tenant_id, key)
         return None if row is None else Kept(*row)
