@@ -24,7 +24,6 @@ class Tally:
         faults: What went wrong, each in a line.
         growth_mb: The largest growth of one parse.
         grew: What it was.
-        slowest_s: The longest time that one group of inputs took.
     """
 
     tried: Counter[str] = field(default_factory=Counter)
@@ -32,7 +31,6 @@ class Tally:
     faults: list[str] = field(default_factory=list)
     growth_mb: float = 0.0
     grew: str = ""
-    slowest_s: float = 0.0
 
     def judge(self, kind: str, canary: str, call: Callable[[], Any]) -> None:
         """Makes a call and notes what became of it."""

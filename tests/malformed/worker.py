@@ -11,7 +11,6 @@ import os
 import resource
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,9 +22,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from aisdk.core.documents import parsing
 from aisdk.core.documents.sources import LoadOptions, Parsed
 from aisdk.core.documents.unreadable import damaged
+from aisdk.core.documents.volume import pieces
 from aisdk.errors import AisdkError, Unreadable
 from aisdk.integrations.openai_compatible import read_reply
-from malformed.files import malformed_file, word
+from malformed.files import malformed_file, small_pdf, word
 from malformed.heavy import HEAVY
 from malformed.mutation import seeded
 from malformed.verdict import Tally
@@ -42,8 +42,16 @@ def main() -> None:
     warnings.simplefilter("error")
     warm()
     for line in sys.stdin:
-        wanted = json.loads(line)
-        print(json.dumps(in_fork(lambda wanted=wanted: work(**wanted))), flush=True)  # noqa: T201
+        print(json.dumps(answer_to(**json.loads(line))), flush=True)  # noqa: T201
+
+
+def answer_to(*, kind: str, size: int = 0, **wanted: Any) -> Answer:
+    """What became of a group; a heavy file is made by another fork, whose memory does not count."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "heavy"
+        if kind in HEAVY:
+            in_fork(lambda: {"bytes": path.write_bytes(HEAVY[kind][1](size))})
+        return in_fork(lambda: work(kind, path, **wanted))
 
 
 def warm() -> None:
@@ -83,26 +91,24 @@ def in_fork(job: Callable[[], Answer]) -> Answer:
 
 
 def work(
-    *, kind: str, canary: str, seed: int = 0, count: int = 1, size: int = 0, broken: str = ""
+    kind: str, path: Path, *, canary: str, seed: int = 0, count: int = 1, broken: str = ""
 ) -> Answer:
-    """Parses so many malformed files of a kind, or the heavy one of that name."""
+    """Parses so many malformed files of a kind, or the heavy one at a path."""
     if broken:
         parsing._TEXT["csv"] = BROKEN[broken]
     tally, rng = Tally(), seeded(kind, seed)
-    heavy = heavy_file(kind, size) if kind in HEAVY else b""
+    heavy = path.read_bytes() if kind in HEAVY else b""
     suffix = HEAVY[kind][0] if kind in HEAVY else kind
-    before, started = peak_mb(resource.RUSAGE_SELF), time.monotonic()
-    children = peak_mb(resource.RUSAGE_CHILDREN)
+    before = peak_mb(resource.RUSAGE_SELF)
     for _ in range(count):
         data = heavy or malformed_file(rng, suffix, canary)
         tally.judge(kind, canary, lambda data=data: check(suffix, data))
     grown = max(
         peak_mb(resource.RUSAGE_SELF) - before,
-        peak_mb(resource.RUSAGE_CHILDREN) - max(children, small_child_mb(suffix)),
+        peak_mb(resource.RUSAGE_CHILDREN) - small_child_mb(suffix),
     )
-    seconds = time.monotonic() - started
     accepted = tally.accepted[kind]
-    return {"accepted": accepted, "faults": tally.faults[:9], "mb": grown, "s": seconds}
+    return {"accepted": accepted, "faults": tally.faults[:9], "mb": grown}
 
 
 def check(suffix: str, data: bytes) -> None:
@@ -110,35 +116,24 @@ def check(suffix: str, data: bytes) -> None:
     if suffix == "reply":
         read_reply(data, TEXTS, None)
         return
-    text = parsing.parse(f"file.{suffix}", data, OPTIONS)
-    text.text.encode()
-    text.title.encode()
-    json.dumps(text.metadata).encode()
-    if not text.text.strip() or "\0" in text.text + text.title or "\r" in text.text:
-        raise AssertionError("the text is not clean")
-
-
-def heavy_file(name: str, size: int) -> bytes:
-    """A heavy file, made in a process of its own so that no memory of that is left here."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "heavy"
-
-        def make() -> Answer:
-            path.write_bytes(HEAVY[name][1](size))
-            return {"made": True}
-
-        in_fork(make)
-        return path.read_bytes()
+    found = parsing.parse(f"file.{suffix}", data, OPTIONS)
+    json.dumps(found.metadata).encode()
+    for piece in (*pieces(found.text), found.title):
+        piece.encode()
+        if "\0" in piece or "\r" in piece:
+            raise AssertionError("the text is not clean")
+    if found.text.isspace():
+        raise AssertionError("there is no text")
 
 
 def small_child_mb(suffix: str) -> float:
     """What the process that reads a PDF takes for a small one."""
     if suffix != "pdf":
         return 0.0
-    from malformed.files import small_pdf
+    small = small_pdf(seeded(), "words")
 
     def read() -> Answer:
-        parsed("pdf", small_pdf(seeded(), "words"))
+        parsed("pdf", small)
         return {"mb": peak_mb(resource.RUSAGE_CHILDREN)}
 
     return float(in_fork(read)["mb"])

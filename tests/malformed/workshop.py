@@ -17,7 +17,7 @@ from malformed.verdict import Tally
 __all__ = ["Workshop"]
 
 WORKER: Final = Path(__file__).with_name("worker.py")
-LONGEST_S: Final = 300
+LONGEST_S: Final = 900
 ALONE: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # a fork wants one thread
 
 
@@ -52,7 +52,6 @@ class Workshop:
         tally.tried[kind] += count
         tally.accepted[kind] += answer.get("accepted", 0)
         tally.faults += answer["faults"]
-        tally.slowest_s = max(tally.slowest_s, answer.get("s", 0.0))
         if answer.get("mb", 0.0) > tally.growth_mb:
             tally.growth_mb, tally.grew = answer["mb"], kind
 
