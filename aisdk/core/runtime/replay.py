@@ -165,7 +165,8 @@ class ReplayStep:
                 async with self._keys.unit(request.call.tenant_id):
                     kept = await self._keys.find(request.call.tenant_id, request.name)
                     if kept is not None and kept.answer is not None:
-                        return kept  # of whoever took the key over when our lease had ended
+                        # Of whoever took the key over when our lease had ended.
+                        return kept if request.is_kept_as(kept) else None
                     await self._keep(request, _packed(result))
                 return None
 
@@ -180,7 +181,7 @@ class ReplayStep:
         kept = await self._keys.find(call.tenant_id, request.name)
         if kept is None:
             return None
-        if kept.verb != call.verb.name or kept.fingerprint != request.mark:
+        if not request.is_kept_as(kept):
             raise IdempotencyConflict(hint="Use a new key for a new request.")
         if kept.answer is not None:
             return kept
@@ -233,6 +234,10 @@ class _Request:
         self.call = call
         self.name = f"key:{key}"
         self.mark = fingerprint(positional, named)
+
+    def is_kept_as(self, kept: Kept) -> bool:
+        """Whether what is kept under the key is of the same request."""
+        return kept.verb == self.call.verb.name and kept.fingerprint == self.mark
 
 
 def fingerprint(*values: Any) -> bytes:
