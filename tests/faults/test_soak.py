@@ -35,7 +35,7 @@ def test_soak_finds_a_leak() -> None:
     done = soak("--leak")
     assert done.returncode == 1, done.stderr
     assert {"tasks", "descriptors"} <= measures(done.stdout, " GREW")
-    assert measures(done.stdout, " kept") >= {"memory", "threads"}
+    assert "threads" in measures(done.stdout, " kept")
 
 
 def test_soak_passes_what_keeps_its_size(request: pytest.FixtureRequest) -> None:
