@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -16,6 +17,7 @@ from aisdk.errors import AisdkError
 __all__ = ["NUMBERS", "Look", "Question", "Questions", "Storm", "Watch"]
 
 LONGEST_S: Final = 0.05  # a call is cancelled after at most so long
+MOMENT_S: Final = 0.5
 NUMBERS: Final = 40
 
 
@@ -27,7 +29,7 @@ class Question:
     answer: Any
 
 
-Look: TypeAlias = Callable[[], Awaitable[int]]
+Look: TypeAlias = Callable[[], Awaitable[AbstractSet[Any]]]
 Questions: TypeAlias = Sequence[Callable[[int], Question]]
 
 
@@ -77,23 +79,21 @@ class Watch:
     """Counts connections at servers while something happens.
 
     A server learns a moment later that a connection has ended, and the client may have made
-    another one meanwhile; so what counts is how long there are too many.
+    another one meanwhile; so those that stay are counted apart.
 
     Args:
-        looks: Server → how many there are now.
-        most: Server → how many there should be at most.
+        looks: Server → the names of the connections there are now.
 
     Attributes:
         peaks: Server → the most at a time.
-        above_s: Server → the longest time with too many.
+        lasting: Server → the most at a time that had been there for longer than a moment.
     """
 
-    def __init__(self, looks: Mapping[str, Look], most: Mapping[str, int]) -> None:
+    def __init__(self, looks: Mapping[str, Look]) -> None:
         self._looks = looks
-        self._most = most
-        self._since: dict[str, float] = {}
+        self._since: dict[str, dict[Any, float]] = {server: {} for server in looks}
         self.peaks = dict.fromkeys(looks, 0)
-        self.above_s = dict.fromkeys(looks, 0.0)
+        self.lasting = dict.fromkeys(looks, 0)
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -113,11 +113,9 @@ class Watch:
                 self._note(server, await look())
             await asyncio.sleep(0.02)
 
-    def _note(self, server: str, count: int) -> None:
-        now_s = time.monotonic()
-        self.peaks[server] = max(self.peaks[server], count)
-        if count <= self._most[server]:
-            self._since.pop(server, None)
-            return
-        since_s = self._since.setdefault(server, now_s)
-        self.above_s[server] = max(self.above_s[server], now_s - since_s)
+    def _note(self, server: str, names: AbstractSet[Any]) -> None:
+        now_s, since = time.monotonic(), self._since[server]
+        since = self._since[server] = {name: since.get(name, now_s) for name in names}
+        lasting = sum(now_s - since_s > MOMENT_S for since_s in since.values())
+        self.peaks[server] = max(self.peaks[server], len(names))
+        self.lasting[server] = max(self.lasting[server], lasting)
