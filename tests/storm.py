@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -14,10 +13,10 @@ from typing import Any, Final, TypeAlias
 
 from aisdk.errors import AisdkError
 
-__all__ = ["NUMBERS", "Look", "Question", "Questions", "Storm", "Watch"]
+__all__ = ["LOOKS", "NUMBERS", "Look", "Question", "Questions", "Storm", "Watch"]
 
 LONGEST_S: Final = 0.05  # a call is cancelled after at most so long
-MOMENT_S: Final = 0.5
+LOOKS: Final = 30  # in a row, for a connection that stays: half a second, more where it is busy
 NUMBERS: Final = 40
 
 
@@ -86,14 +85,16 @@ class Watch:
 
     Attributes:
         peaks: Server → the most at a time.
-        lasting: Server → the most at a time that had been there for longer than a moment.
+        lasting: Server → the most at a time that had been there at so many looks in a row.
+        looked: How often each server was looked at.
     """
 
     def __init__(self, looks: Mapping[str, Look]) -> None:
         self._looks = looks
-        self._since: dict[str, dict[Any, float]] = {server: {} for server in looks}
+        self._seen: dict[str, Counter[Any]] = {server: Counter() for server in looks}
         self.peaks = dict.fromkeys(looks, 0)
         self.lasting = dict.fromkeys(looks, 0)
+        self.looked = 0
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -111,11 +112,12 @@ class Watch:
         while True:
             for server, look in self._looks.items():
                 self._note(server, await look())
+            self.looked += 1
             await asyncio.sleep(0.02)
 
     def _note(self, server: str, names: AbstractSet[Any]) -> None:
-        now_s, since = time.monotonic(), self._since[server]
-        since = self._since[server] = {name: since.get(name, now_s) for name in names}
-        lasting = sum(now_s - since_s > MOMENT_S for since_s in since.values())
+        before = self._seen[server]
+        seen = self._seen[server] = Counter({name: before[name] + 1 for name in names})
+        lasting = sum(times >= LOOKS for times in seen.values())
         self.peaks[server] = max(self.peaks[server], len(names))
         self.lasting[server] = max(self.lasting[server], lasting)

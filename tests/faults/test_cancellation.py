@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from storm import NUMBERS, Look, Question, Questions, Storm, Watch
+from storm import LOOKS, NUMBERS, Look, Question, Questions, Storm, Watch
 from surroundings import Surroundings, surrounded
 
 import aisdk
@@ -297,6 +297,9 @@ async def forgotten_connections_are_noticed(
             stack.callback(writer.close)
         async with watch.watching():
             busy = await busy_sessions(admin, around.role)
+            for _ in range(200):
+                if watch.looked < 2 * LOOKS:
+                    await asyncio.sleep(0.1)
     return busy > POOL and all(watch.lasting[server] > most for server, most in MOST.items())
 
 
