@@ -34,7 +34,7 @@ TABLES: Final = [t.name for t in metadata.sorted_tables if "tenant_id" in t.colu
 
 def key_without_tenant(patch: pytest.MonkeyPatch, _: World) -> None:
     """Cached values of all tenants under the same keys."""
-    patch.setattr(cached, "key_of", lambda _, namespace, name: f"tenant:all:{namespace}:{name}")
+    patch.setattr(cached, "key_of", lambda _, namespace, name: f"tenant:-:{namespace}:{name}")
 
 
 def shared_flights(patch: pytest.MonkeyPatch, world: World) -> None:

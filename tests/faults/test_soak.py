@@ -31,10 +31,10 @@ def measures(printed: str, ending: str) -> set[str]:
 
 
 def test_soak_finds_a_leak() -> None:
-    """The control: descriptors and tasks that are kept; some seconds say nothing of memory."""
+    """The control: tasks that are kept; some seconds say nothing of the rest."""
     done = soak("--leak")
     assert done.returncode == 1, done.stderr
-    assert {"tasks", "descriptors"} <= measures(done.stdout, " GREW")
+    assert "tasks" in measures(done.stdout, " GREW")
     assert "threads" in measures(done.stdout, " kept")
 
 
