@@ -24,7 +24,7 @@ from aisdk.core.runtime.dependency import Dependency, RetryBudget
 from aisdk.errors import AisdkError
 
 CALLS: Final = {"short": 2, "full": 100}  # for each fault and verb
-OUTAGE: Final = {"short": 60, "full": 600}
+OUTAGE: Final = {"short": 40, "full": 600}
 AT_ONCE: Final = 20
 MOST: Final = 4
 SHARE: Final = 1.1
