@@ -98,18 +98,17 @@ class Watch:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Looks again and again during the block."""
-        task = asyncio.create_task(self._watch())
+        """Looks again and again during the block; the last look is finished, not cancelled."""
+        stop = asyncio.Event()
+        task = asyncio.create_task(self._watch(stop))
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
-        if not task.cancelled():
-            task.result()
+            stop.set()
+            await task
 
-    async def _watch(self) -> None:
-        while True:
+    async def _watch(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
             for server, look in self._looks.items():
                 self._note(server, await look())
             self.looked += 1

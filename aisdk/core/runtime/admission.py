@@ -17,6 +17,7 @@ LONGEST_QUEUE: Final = 1_000
 MOST_REMEMBERED: Final = 10_000
 FEWEST_TO_KEEP: Final = 4  # of fewer places none is kept
 LATELY_S: Final = 5.0  # so long after its last call a tenant still counts as one that calls
+SOON_S: Final = 0.01
 
 
 class QueueFull(Exception):
@@ -70,6 +71,7 @@ class Admission:
         self._caller = ""  # the tenant that called last
         self._called_s = -math.inf  # when it did
         self._others_called_s = -math.inf  # when any other tenant called last
+        self._again: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def enter(self, tenant_id: str, weight: float, most: int) -> AsyncIterator[None]:
@@ -158,7 +160,22 @@ class Admission:
     def _must_keep_place(self, due: str) -> bool:
         """Whether the last free place is for a tenant of whom no call runs."""
         is_last = self._running == self._slots - 1 and self._slots >= FEWEST_TO_KEEP
-        return is_last and self._waiting[due].running > 0 and self._has_rivals(due)
+        if not is_last or self._waiting[due].running == 0:
+            return False
+        left_s = self._rivals_left_s(due)
+        if left_s > 0:
+            self._look_again(left_s)
+        return left_s > 0
+
+    def _look_again(self, after_s: float) -> None:
+        """Lets calls in when the place is kept no longer; until then nobody may come or leave."""
+        if self._again is None:
+            loop = asyncio.get_running_loop()
+            self._again = loop.call_later(max(after_s, SOON_S), self._wake)
+
+    def _wake(self) -> None:
+        self._again = None
+        self._let_in()
 
     def _note_caller(self, tenant_id: str) -> None:
         if not tenant_id:
@@ -167,10 +184,10 @@ class Admission:
             self._caller, self._others_called_s = tenant_id, self._called_s
         self._called_s = self._clock()
 
-    def _has_rivals(self, tenant_id: str) -> bool:
-        """Whether another tenant has called of late."""
-        mine = tenant_id == self._caller
-        return self._clock() - (self._others_called_s if mine else self._called_s) < LATELY_S
+    def _rivals_left_s(self, tenant_id: str) -> float:
+        """How long other tenants still count as ones that call; 0 or less where none does."""
+        called_s = self._others_called_s if tenant_id == self._caller else self._called_s
+        return LATELY_S - (self._clock() - called_s)
 
     def _admit(self, tenant: _Tenant, place: asyncio.Future[None], weight: float) -> None:
         self._now = max(self._now, tenant.turn)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aisdk.core.runtime import admission as admission_module
 from aisdk.core.runtime.admission import LATELY_S, MOST_REMEMBERED, Admission, QueueFull
 
 
@@ -422,3 +423,42 @@ async def test_lost_place_and_broken_cap_are_found(
     with pytest.raises(AssertionError):
         await schedule.run(steps)
     await stop(schedule.tasks)
+
+
+class Asleep(Admission):
+    """The control: nobody looks again when the last place is kept no longer."""
+
+    def _look_again(self, after_s: float) -> None:
+        """Nothing."""
+
+
+async def gets_last_place(kind: type[Admission]) -> bool:
+    """Whether a tenant with long calls gets the kept place although nobody comes or leaves."""
+    admission, got = kind(4), 0
+
+    async def hold() -> None:
+        nonlocal got
+        async with admission.enter("busy", 1.0, 10):
+            got += 1
+            await asyncio.Event().wait()
+
+    async with admission.enter("rare", 1.0, 1):
+        pass
+    calls = [asyncio.create_task(hold()) for _ in range(4)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert got == 3, "the place is kept at first"
+    await asyncio.sleep(0.5)
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+    return got == 4
+
+
+async def test_kept_place_is_given_when_nobody_comes_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a call would wait in vain beside a free connection."""
+    monkeypatch.setattr(admission_module, "LATELY_S", 0.1)
+    assert await gets_last_place(Admission)
+    assert not await gets_last_place(Asleep)
