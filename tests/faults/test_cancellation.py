@@ -24,7 +24,6 @@ from aisdk.core.storage.cache import CONNECTIONS
 from aisdk.errors import Unavailable
 
 CANCELLED: Final = {"short": 300, "full": 10_000}  # on each of the two
-CONTROL: Final = 400
 DELAY_MS: Final = 2.0
 POOL: Final = 8
 CALLS_AT_ONCE: Final = 16  # of the tenant's, so that some wait for their turn
@@ -254,11 +253,13 @@ class Careless:
         mark = uuid.uuid4().hex
         return Question(lambda: self._echo(mark.encode()), mark.encode())
 
+    async def open(self, number: int) -> None:
+        """Makes as many connections; not more than so many calls may run at a time."""
+        for _ in range(number):
+            self._free.append(await asyncio.open_connection("127.0.0.1", self._port))
+
     async def _echo(self, mark: bytes) -> bytes:
-        if self._free:
-            reader, writer = self._free.pop()
-        else:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._free.pop()
         try:
             writer.write(b"ECHO %s\r\n" % mark)
             await reader.readline()
@@ -276,10 +277,12 @@ class Careless:
 async def replies_that_shift_are_noticed(around: Surroundings) -> bool:
     """The control of the replies: a client that is careless with its connections."""
     careless = Careless(around.redis.port)
-    storm = Storm([careless.question], CONTROL, CONTROL)
-    await storm.blow()
+    await careless.open(POOL)
+    await Storm([careless.question], 1, POOL).blow()
+    questions = [careless.question(0) for _ in range(POOL)]
+    answers = await asyncio.gather(*(question.ask() for question in questions))
     await careless.close()
-    return storm.ends["wrong"] > 0
+    return answers != [question.answer for question in questions]
 
 
 async def forgotten_connections_are_noticed(
