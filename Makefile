@@ -67,7 +67,7 @@ faults: .venv/ready ## The long campaign of kills, cuts and probes; writes docs/
 
 soak: .venv/ready ## One hour of mixed load; writes docs/reliability.md
 	rm -f .soak.jsonl
-	AISDK_FAULTS_REPORT=$(CURDIR)/.soak.jsonl $(BIN)/python tests/faults/soak.py
+	MALLOC_ARENA_MAX=2 AISDK_FAULTS_REPORT=$(CURDIR)/.soak.jsonl $(BIN)/python tests/faults/soak.py
 	$(BIN)/python tests/reliability.py .soak.jsonl docs/reliability.md
 
 clean: ## Remove the environment and what tools left behind

@@ -160,6 +160,7 @@ class _Loaded:
         self._tokenizer = load_tokenizer(tokenizer)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # every core works on a batch of its own
+        options.enable_mem_pattern = False  # a plan for every shape of a batch, never given back
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = onnxruntime.InferenceSession(
             str(graph), options, providers=["CPUExecutionProvider"]

@@ -1,7 +1,9 @@
 """Mixed load for an hour: memory, tasks, descriptors and connections stay what they were.
 
 Run with ``make soak``, or ``python tests/faults/soak.py --minutes 5``. With ``--leak`` it keeps
-what it was given, which must be found: the exit code is 1 then.
+what it was given, which must be found: the exit code is 1 then. ``make soak`` sets
+``MALLOC_ARENA_MAX=2`` as a service should: glibc's arenas, one a thread, go on filling for hours
+with what is free already, and hide whether anything is kept.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ LEAK_EVERY_S: Final = 15.0  # half a megabyte, a descriptor and a task
 REST_S: Final = 30.0  # how long everything may take to come to rest
 SAMPLE_EVERY_S: Final = 5.0
 REPORT: Final = os.environ.get("AISDK_FAULTS_REPORT")  # read before the environment is cleaned
+ARENAS: Final = os.environ.get("MALLOC_ARENA_MAX", "as many as glibc likes")
 KILL: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name = 'aisdk' ORDER BY random() LIMIT 1
@@ -192,7 +195,7 @@ def tell(verdicts: Sequence[Verdict], load: MixedLoad, minutes: float) -> int:
     failed = sum(verdict.grew for verdict in verdicts) + load.wrong
     memory, *counts = verdicts
     rest = ", ".join(f"{each.measure.replace('_', ' ')} {each.detail}" for each in counts)
-    detail = f"{minutes:g} min, memory {memory.detail}; at rest {rest}"
+    detail = f"{minutes:g} min, memory {memory.detail}; at rest {rest}; malloc arenas: {ARENAS}"
     print(f"{calls:,} calls, {load.wrong} ended in an error that nobody expected")
     if REPORT:
         entry = {"name": "soak", "tried": calls, "failed": failed, "detail": detail}

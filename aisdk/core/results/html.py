@@ -22,7 +22,8 @@ _SUMMARY = 120  # characters of a cell that are shown before it is unfolded
 _MOST_TEXT = 2_000  # characters of a cell that are kept at all
 
 _SHORT = 24  # characters of a text that stays on one line
-_MANY_COLUMNS = 8  # above, a column with the same text in every row goes to the foot
+_MANY_COLUMNS = 8  # above, columns that say little are told in the foot
+_PLACES = frozenset({"document_id", "start", "end"})  # for programs, which read the frame
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 # Colours: those of VS Code, else those of Jupyter, else our own for a light or dark system.
@@ -57,8 +58,8 @@ def render_html(preview: Preview) -> str:
 
     Long texts are folded into ``details`` and kept up to 2,000 characters; ids are shown by their
     first digits; rows beyond 200, or beyond the size, are counted in the foot and not shown.
-    Columns without any value are left out, and in a wide table those with the same text in every
-    row are told in the foot.
+    Columns without any value are left out. In a wide table those with the same text in every row
+    and those for programs, such as ids, are told in the foot: it should fit beside a file browser.
     """
     shown, alike = _arranged(preview)
     heads = "".join(_head(preview.columns[place]) for place in shown)
@@ -88,7 +89,11 @@ def _arranged(preview: Preview) -> tuple[list[int], list[str]]:
         return places or list(range(len(preview.columns))), []
     alike = [place for place in places if _is_alike(preview, place)]
     told = [f"{preview.columns[place].name}: {cell_text(records[0][place])}" for place in alike]
-    return [place for place in places if place not in alike], told
+    hidden = [place for place in places if preview.columns[place].name in _PLACES]
+    if hidden:
+        names = ", ".join(preview.columns[place].name for place in hidden)
+        told.append(f"in to_frame() too: {names}")
+    return [place for place in places if place not in {*alike, *hidden}], told
 
 
 def _is_alike(preview: Preview, place: int) -> bool:
