@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aisdk.core.runtime.intake import Intake
     from aisdk.core.runtime.limits import Limiter
     from aisdk.core.runtime.tracing import Telemetry
+    from aisdk.core.runtime.turns import Turns
     from aisdk.core.storage.cache import RedisServer
     from aisdk.core.storage.embedded import EmbeddedServer
     from aisdk.core.storage.engine import Database, PoolOptions
@@ -28,6 +29,7 @@ __all__ = ["Foundation"]
 
 OWN_TIER: Final = "unlimited"  # of tenants that register themselves in an embedded database
 PLATFORM_CONNECTIONS: Final = 2
+THREADS: Final = 4  # asyncio has four more than there are cores, and a model works on each core
 
 
 class Foundation:
@@ -59,7 +61,7 @@ class Foundation:
                 *self._outer_steps(self._record),
                 TenantStep(self.directory.find),
                 LimitStep(self.limiter),
-                ReplayStep(keys, self.database.repeat, Kept),
+                ReplayStep(keys, self.database.repeat, Kept, self.threads.thread),
             ]
         )
 
@@ -102,6 +104,13 @@ class Foundation:
             await TenantStore(self.platform_database).enroll(tenant_id, OWN_TIER, {})
 
         return Directory(self.database, enroll if self.server is not None else None)
+
+    @part
+    def threads(self) -> Turns:
+        """The threads in which tenants' blocking work runs."""
+        from aisdk.core.runtime.turns import Turns
+
+        return Turns(THREADS, "thread")
 
     @part
     def limiter(self) -> Limiter:
@@ -159,14 +168,21 @@ class Foundation:
 
     def _database(self, role: str, url: SecretStr | None, size: int) -> Database:
         from aisdk.core.runtime.dependency import Dependency
-        from aisdk.core.runtime.limits import Turns
+        from aisdk.core.runtime.turns import Turns
         from aisdk.core.storage.embedded import APP_ROLE
         from aisdk.core.storage.engine import Around, Database
         from aisdk.core.storage.schema import check_app_role, check_platform_role
         from aisdk.core.storage.server import Embedded, External
 
         options = _pool_options(self._settings, size)
-        around = Around(Dependency("database").call, Turns(size, options.wait_s).turn)
+        turns = Turns(
+            size,
+            "database connection",
+            hint="Send less at once, or raise AISDK_POOL_SIZE.",
+            wait_s=options.wait_s,
+            dependency="postgres",
+        )
+        around = Around(Dependency("database").call, turns.turn)
         if self.server is not None:
             return Database(Embedded(self.server, role), options, around)
         assert url is not None  # noqa: S101  # no embedded server means that a URL is set

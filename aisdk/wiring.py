@@ -48,6 +48,7 @@ class Parts(Foundation):
                 _progress,
                 self.limiter.spend,
                 _access(self._settings),
+                self.threads.thread,
             ),
             cursor_key=_cursor_key(self._settings),
         )
@@ -68,6 +69,7 @@ class Parts(Foundation):
             cache=self.cache,
             cache_s=self._settings.query_cache_s,
             spend=self.limiter.spend,
+            in_thread=self.threads.thread,
         )
 
     @part

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from aisdk.core.runtime.turns import Turns
 from aisdk.errors import ClientClosed, ConfigError
 from aisdk.integrations.minilm_graph import (
     DIMENSION,
@@ -75,7 +76,7 @@ class MiniLM:
         self._loaded: _Loaded | None = None
         self._loading = threading.Lock()
         self._cores = usable_cores()
-        self._running = asyncio.Semaphore(self._cores)
+        self._turns = self._all_free()
         self._closed = False
 
     @property
@@ -122,20 +123,23 @@ class MiniLM:
         """After a fork: the runtime's threads are the parent's, so the model is loaded anew."""
         self._loaded = None
         self._loading = threading.Lock()
+        self._turns = self._all_free()
 
     async def close(self) -> None:
         """Lets go of the model; a running inference ends by itself. May be called twice."""
         self._closed = True
         self._loaded = None
 
+    def _all_free(self) -> Turns:
+        return Turns(self._cores, "core for the embedding model")
+
     async def _embed_some(self, loaded: _Loaded, texts: Sequence[str], into: Vectors) -> None:
         """Fills the rows of ``into``, a batch a core; a cancelled call stops between batches."""
-        pieces = await asyncio.to_thread(loaded.pieces, texts)
+        pieces = await self._turns.thread(loaded.pieces, texts)
 
         async def work(batch: list[int]) -> None:
             ids = np.array([pieces[index] for index in batch], np.int32)
-            async with self._running:
-                into[batch] = await asyncio.to_thread(loaded.infer, ids)
+            into[batch] = await self._turns.thread(loaded.infer, ids)
 
         batches = plan_batches([len(ids) for ids in pieces], BATCH_PIECES)
         await share_out(work, batches, min(self._cores, len(batches)))

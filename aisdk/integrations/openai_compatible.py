@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import SecretStr
 
 from aisdk.core.runtime.dependency import Dependency, TryAgain
+from aisdk.core.runtime.turns import Turns
 from aisdk.errors import BadReply, ClientClosed, ConfigError
 from aisdk.integrations.workers import share_out
 
@@ -66,7 +67,7 @@ class OpenAICompatible:
         self._api_key = api_key
         self._timeout_s = timeout_s
         self._service = Dependency(DEPENDENCY)
-        self._slots = asyncio.Semaphore(PARALLEL_REQUESTS)
+        self._turns = _all_free()
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -129,6 +130,7 @@ class OpenAICompatible:
     def forget(self) -> None:
         """After a fork: lets go of the parent's connections without closing them."""
         self._session = None
+        self._turns = _all_free()
 
     async def close(self) -> None:
         """Closes the connections. May be called twice."""
@@ -143,7 +145,7 @@ class OpenAICompatible:
             "input": [_acceptable(text) for text in texts],
             "encoding_format": "float",
         }
-        async with self._slots:
+        async with self._turns.turn():
             content = await self._service.call(lambda: self._post(body), timeout_s=self._timeout_s)
         return await asyncio.to_thread(read_reply, content, len(texts), self._dimension)
 
@@ -218,6 +220,10 @@ def read_reply(content: bytes, count: int, dimension: int | None) -> Vectors:
             hint="Check AISDK_EMBEDDING_MODEL and AISDK_EMBEDDING_DIMENSION.",
         )
     return _of_unit_length(vectors)
+
+
+def _all_free() -> Turns:
+    return Turns(PARALLEL_REQUESTS, "place at the embedding service", dependency=DEPENDENCY)
 
 
 def _is_light(content: bytes, count: int) -> bool:

@@ -14,6 +14,7 @@ import pytest
 
 import aisdk
 from aisdk import Document
+from aisdk.core.runtime import replay
 from aisdk.errors import InvalidInput
 
 Use = Callable[[aisdk.Session], Any]
@@ -55,8 +56,11 @@ REFUSED: dict[str, Use] = {
 
 
 @pytest.mark.parametrize("use", REFUSED.values(), ids=REFUSED)
-def test_unusable_argument_is_refused(use: Use, session: aisdk.Session) -> None:
+def test_unusable_argument_is_refused(
+    use: Use, session: aisdk.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing of numpy, pandas, the driver or Python comes out instead."""
+    monkeypatch.setattr(replay, "MOST_PIECES", 10_000)  # millions are allowed, which takes a while
     with pytest.raises(InvalidInput):
         use(session)
 

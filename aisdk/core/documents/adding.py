@@ -27,6 +27,7 @@ from aisdk.core.runtime.guard import Limits
 from aisdk.core.runtime.limits import tokens_of
 from aisdk.core.runtime.tenancy import current_standing
 from aisdk.core.runtime.together import together
+from aisdk.core.runtime.turns import InThread
 from aisdk.errors import AisdkError, EmbeddingMismatch, QuotaExceeded, Unreadable
 
 __all__ = ["Adding", "Parts", "document_id_of"]
@@ -54,6 +55,7 @@ class Parts:
         progress: Shows how far the work is.
         spend: Tenant and tokens → waits until it may ask a model for so many.
         access: What may be read.
+        in_thread: Runs blocking work in a thread.
     """
 
     embedder: Embedder | None
@@ -62,6 +64,7 @@ class Parts:
     progress: ProgressFactory
     spend: Callable[[str, int], Awaitable[None]]
     access: Access
+    in_thread: InThread
 
 
 @dataclass(slots=True)
@@ -121,11 +124,13 @@ class Adding:
         self._check_model(info)
         self._analyzer = self._parts.analyzer(info.language)
         self._salt = self._versions(info.language)
-        sources = iter(await asyncio.to_thread(enumerate_sources, what, load, self._parts.access))
+        sources = iter(
+            await self._parts.in_thread(enumerate_sources, what, load, self._parts.access)
+        )
         total = None if isinstance(what, str) else length_hint(what) or None
         self._progress: Progress = progress("Adding documents", "documents", total)
         try:
-            while group := await asyncio.to_thread(self._read_group, sources):
+            while group := await self._parts.in_thread(self._read_group, sources):
                 await self._add_group(group)
                 if total is None:
                     self._progress.grow(len(self._outcomes))
@@ -220,7 +225,10 @@ class Adding:
     async def _prepare_slice(self, reads: Sequence[_Read]) -> tuple[list[_Prepared], list[_Read]]:
         """Parses and cuts a few sources side by side in threads."""
         parts = await together(
-            *(asyncio.to_thread(_prepare_all, reads[start::PARALLEL]) for start in range(PARALLEL))
+            *(
+                self._parts.in_thread(_prepare_all, reads[start::PARALLEL])
+                for start in range(PARALLEL)
+            )
         )
         done = sorted((item for part in parts for item in part), key=lambda item: item[0].place)
         prepared = [
@@ -265,7 +273,7 @@ class Adding:
         return Batch(rows, chunks, vectors, embedder.model)
 
     async def _put(self, waiting: Sequence[_Prepared], batch: Batch) -> None:
-        segment = await asyncio.to_thread(index_batch, batch, self._analyzer)
+        segment = await self._parts.in_thread(index_batch, batch, self._analyzer)
         put = await self._store.put(self._tenant_id, batch, segment, self._room)
         stored = [item for item in waiting if item.read.document_id not in put.refused]
         for item in stored:

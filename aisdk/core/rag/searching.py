@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from aisdk.core.rag.store import Found, RagStore
 from aisdk.core.rag.types import Mode
 from aisdk.core.runtime.cached import digest
 from aisdk.core.runtime.together import together
+from aisdk.core.runtime.turns import InThread
 from aisdk.core.storage.filters import Where
 
 __all__ = ["Request", "Search", "Trace"]
@@ -86,31 +86,27 @@ class Candidates:
     dense: NDArray[np.float64] | None
 
 
+@dataclass(frozen=True, slots=True)
 class Search:
     """Runs one request for one tenant.
 
-    Args:
+    Attributes:
         store: The SQL.
         tenant_id: The tenant.
         request: What is asked.
         embed: Gives the query's vector; ``None`` where there is no embedder.
         model: The name of its model, or ``None`` for a given vector.
+        in_thread: Runs blocking work in a thread.
+        trace: What it took.
     """
 
-    def __init__(
-        self,
-        store: RagStore,
-        tenant_id: str,
-        request: Request,
-        embed: Callable[[], Awaitable[NDArray[np.float32]]] | None,
-        model: str | None,
-    ) -> None:
-        self._store = store
-        self._tenant_id = tenant_id
-        self._request = request
-        self._embed = embed
-        self._model = model
-        self.trace = Trace()
+    store: RagStore
+    tenant_id: str
+    request: Request
+    embed: Callable[[], Awaitable[NDArray[np.float32]]] | None
+    model: str | None
+    in_thread: InThread
+    trace: Trace = field(default_factory=Trace, init=False)
 
     async def run(self, analyzer: Analyzer) -> list[tuple[Any, ...]]:
         """The records of the hits, best first, in the order of ``Hit``'s fields.
@@ -122,20 +118,20 @@ class Search:
         """
         allowed = await self._allowed()
         lexical, vector = await self._sides(analyzer)
-        depth = max(DEPTH, self._request.top_k)
+        depth = max(DEPTH, self.request.top_k)
         while True:
             candidates, whole = await self._candidates(lexical, vector, depth, allowed)
             records = await self._read(candidates)
-            if len(records) >= self._request.top_k or whole:
+            if len(records) >= self.request.top_k or whole:
                 return records
             depth *= 4
 
     async def _allowed(self) -> NDArray[np.int64] | None:
-        if not self._request.where:
+        if not self.request.where:
             return None
         with self.trace.stage("filter") as notes:
-            allowed = await self._store.allowed(self._tenant_id, self._request.where)
-            notes += [len(allowed), f"{len(self._request.where)} conditions"]
+            allowed = await self.store.allowed(self.tenant_id, self.request.where)
+            notes += [len(allowed), f"{len(self.request.where)} conditions"]
         return allowed
 
     async def _sides(
@@ -145,13 +141,13 @@ class Search:
         return await together(self._words(analyzer), self._vector())
 
     async def _words(self, analyzer: Analyzer) -> LexicalScores | None:
-        if self._request.mode == "dense":
+        if self.request.mode == "dense":
             return None
         with self.trace.stage("lexical") as notes:
-            terms = analyzer.analyse(self._request.text)
+            terms = analyzer.analyse(self.request.text)
             labels = bucket_labels(list(terms))
-            segments, dead = await self._store.lexical(self._tenant_id, labels)
-            scores = await asyncio.to_thread(score_chunks, terms, segments, dead)
+            segments, dead = await self.store.lexical(self.tenant_id, labels)
+            scores = await self.in_thread(score_chunks, terms, segments, dead)
             notes += [
                 int((scores.scores > 0).sum()),
                 f"BM25, {analyzer.language}, {len(terms)} terms, {len(segments)} segments",
@@ -159,11 +155,11 @@ class Search:
         return scores
 
     async def _vector(self) -> NDArray[np.float32] | None:
-        if self._request.mode == "lexical" or self._embed is None:
+        if self.request.mode == "lexical" or self.embed is None:
             return None
         with self.trace.stage("embed") as notes:
-            vector = await self._embed()
-            notes += [None, self._model or "given vector"]
+            vector = await self.embed()
+            notes += [None, self.model or "given vector"]
         return vector
 
     async def _candidates(
@@ -188,10 +184,10 @@ class Search:
     ) -> Found:
         with self.trace.stage("dense") as notes:
             if allowed is None:
-                found = await self._store.dense(self._tenant_id, self._model, vector, depth)
+                found = await self.store.dense(self.tenant_id, self.model, vector, depth)
             else:
-                found = await self._store.dense_within(
-                    self._tenant_id, self._model, vector, depth, allowed
+                found = await self.store.dense_within(
+                    self.tenant_id, self.model, vector, depth, allowed
                 )
             notes += [len(found[0]), "exact"]
         return found
@@ -211,7 +207,7 @@ class Search:
         known = dict(zip(near.tolist(), similarity.tolist(), strict=True))
         wanted = np.setdiff1d(np.union1d(worded, background), near)
         if len(wanted):
-            known |= await self._store.scores(self._tenant_id, vector, wanted)
+            known |= await self.store.scores(self.tenant_id, vector, wanted)
         with self.trace.stage("fuse") as notes:
             ids = np.union1d(near, worded)
             floor = float(similarity.min(initial=1.0))
@@ -219,7 +215,7 @@ class Search:
                 _cosines(known, ids, floor), floor, _cosines(known, background, floor)
             )
             words = LexicalSide(lexical.of(ids), lexical.weights)
-            fused = fuse(words, dense, weight=self._request.weight)
+            fused = fuse(words, dense, weight=self.request.weight)
             notes += [len(ids), f"weight of the dense side {fused.weight:.2f}"]
         order = fused.order
         ranked = Candidates(
@@ -231,25 +227,25 @@ class Search:
         """The best hits with their texts; chunks that have gone meanwhile are passed over."""
         records: list[tuple[Any, ...]] = []
         seen: set[Any] = set()
-        step = self._request.top_k * (2 if self._request.one_per_document else 1)
+        step = self.request.top_k * (2 if self.request.one_per_document else 1)
         with self.trace.stage("read") as notes:
             for start in range(0, len(candidates.ids), step):
                 ids = candidates.ids[start : start + step].tolist()
-                rows = await self._store.hits(self._tenant_id, ids)
+                rows = await self.store.hits(self.tenant_id, ids)
                 for place, chunk in enumerate(ids, start):
                     row = rows.get(chunk)
                     if row is not None and self._takes(candidates.scores[place], row, seen):
                         records.append(self._record(len(records) + 1, place, candidates, row))
-                if len(records) >= self._request.top_k or self._below(candidates, start + step):
+                if len(records) >= self.request.top_k or self._below(candidates, start + step):
                     break
-            del records[self._request.top_k :]
+            del records[self.request.top_k :]
             notes += [len(records), ""]
         return records
 
     def _takes(self, score: float, row: Any, seen: set[Any]) -> bool:
-        if self._request.min_score is not None and score < self._request.min_score:
+        if self.request.min_score is not None and score < self.request.min_score:
             return False
-        if self._request.one_per_document:
+        if self.request.one_per_document:
             if row[1] in seen:
                 return False
             seen.add(row[1])
@@ -257,7 +253,7 @@ class Search:
 
     def _below(self, candidates: Candidates, place: int) -> bool:
         """Whether all further candidates are under the lowest score wanted."""
-        least = self._request.min_score
+        least = self.request.min_score
         return (
             least is not None
             and place < len(candidates.scores)
@@ -272,7 +268,7 @@ class Search:
             _at(candidates.dense, place),
             *row[1:],
             "none" if candidates.dense is None else "exact",
-            None if candidates.dense is None else self._model,
+            None if candidates.dense is None else self.model,
         )
 
 

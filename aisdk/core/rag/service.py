@@ -23,6 +23,7 @@ from aisdk.core.runtime.cached import Cache, digest
 from aisdk.core.runtime.guard import Guard
 from aisdk.core.runtime.limits import tokens_of
 from aisdk.core.runtime.together import together
+from aisdk.core.runtime.turns import InThread
 from aisdk.core.runtime.verb import verb
 from aisdk.core.storage.filters import Where, compile_where
 from aisdk.errors import InvalidInput
@@ -50,6 +51,7 @@ class RagService:
         cache: Keeps the hits and the vectors of queries.
         cache_s: How long hits are kept, in seconds; 0 for not at all.
         spend: Tenant and tokens → waits until it may ask a model for so many.
+        in_thread: Runs blocking work in a thread.
     """
 
     guard: Guard
@@ -59,6 +61,7 @@ class RagService:
     cache: Cache
     cache_s: float
     spend: Callable[[str, int], Awaitable[None]]
+    in_thread: InThread
 
     @verb("rag.query", reads=True, cost=lambda text="", **_: tokens_of(text))
     async def query(
@@ -199,18 +202,18 @@ class RagService:
         self, tenant_id: str, request: Request, vector: NDArray[np.float32] | None
     ) -> Search:
         if vector is not None:
-            return Search(self.store, tenant_id, request, _given(vector), None)
+            return Search(self.store, tenant_id, request, _given(vector), None, self.in_thread)
         if self.embedder is None:
             if request.mode == "dense":
                 raise InvalidInput(
                     "There is no embedding model to search by meaning.", hint=NO_EMBEDDER
                 )
-            return Search(self.store, tenant_id, request, None, None)
+            return Search(self.store, tenant_id, request, None, None, self.in_thread)
 
         async def embed() -> NDArray[np.float32]:
             return await self._embedded(tenant_id, request.text)
 
-        return Search(self.store, tenant_id, request, embed, self.embedder.model)
+        return Search(self.store, tenant_id, request, embed, self.embedder.model, self.in_thread)
 
     async def _embedded(self, tenant_id: str, text: str) -> NDArray[np.float32]:
         """The query's vector, from the cache if it was asked before."""

@@ -42,7 +42,8 @@ class Admission:
 
     While several tenants call, the last of four or more free places is kept for one of whom no
     call runs, so that who calls seldom need not wait for the end of a busy tenant's call. A tenant
-    that calls alone has every place. Used on one event loop.
+    that calls alone has every place. Used on one event loop; on another one, as after a fork, all
+    places are free.
 
     Args:
         slots: How many calls run at once, at least 1.
@@ -63,6 +64,11 @@ class Admission:
         self._slots = slots
         self._clock = clock
         self._longest_queue = longest_queue
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Nobody runs and nobody waits."""
         self._now = 0.0  # virtual time: when the call let in last was due
         self._running = 0
         self._tenants: dict[str, _Tenant] = {}  # those with a call that runs or waits
@@ -104,11 +110,15 @@ class Admission:
         return tenant.running if tenant else 0
 
     async def _wait(self, tenant_id: str, weight: float, most: int) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            self._begin_anew()
         tenant = self._tenant(tenant_id, most)
         if len(tenant.queue) >= self._longest_queue:
             raise QueueFull
         self._note_caller(tenant_id)
-        place = asyncio.get_running_loop().create_future()
+        place = loop.create_future()
         tenant.queue[place] = weight
         self._waiting.setdefault(tenant_id, tenant)
         self._let_in()

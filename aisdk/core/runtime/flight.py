@@ -41,6 +41,8 @@ class SingleFlight:
         """
         while True:
             flight = self._flights.get(key)
+            if flight is not None and flight.task.get_loop() is not asyncio.get_running_loop():
+                flight = None  # the parent's, before a fork
             first = flight is None
             if flight is None:
                 flight = _Flight(asyncio.create_task(make()))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import structlog
@@ -22,7 +21,6 @@ __all__ = [
     "LimitStep",
     "Limiter",
     "Rates",
-    "Turns",
     "charges_of",
     "requests_charge",
     "tokens_charge",
@@ -31,7 +29,6 @@ __all__ = [
 
 CHARACTERS_A_TOKEN: Final = 4
 SLOW_S: Final = 0.25
-WAITING: Final = 0.9  # of the time that a call has left; the rest is for what it waits for
 NO_CAP: Final = 1_000_000
 
 
@@ -143,45 +140,6 @@ class LimitStep:
                 "Too many calls of this tenant are waiting.",
                 hint="Send less at once, or ask for a larger tier.",
             ) from None
-
-
-class Turns:
-    """Whose turn it is for a database connection: by the weight of tenants, not first come.
-
-    Args:
-        slots: Connections there are.
-        wait_s: How long to wait for one.
-    """
-
-    def __init__(self, slots: int, wait_s: float) -> None:
-        self._slots = slots
-        self._wait_s = wait_s
-        self._admission = Admission(slots=slots)
-
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Runs the block when it is the turn of the current call's tenant.
-
-        Raises:
-            Busy: It did not come in time, which says nothing about the database.
-        """
-        scope, standing, left_s = current_scope(), current_standing(), remaining_s()
-        tenant_id = "" if scope is None else scope.tenant_id
-        weight = Limits().weight if standing is None else standing.limits.weight
-        wait_s = self._wait_s if left_s is None else min(self._wait_s, left_s * WAITING)
-        async with AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout(wait_s):
-                    await stack.enter_async_context(
-                        self._admission.enter(tenant_id, weight, self._slots)
-                    )
-            except (TimeoutError, QueueFull):
-                raise Busy(
-                    "No database connection became free in time.",
-                    hint="Send less at once, or raise AISDK_POOL_SIZE.",
-                    dependency="postgres",
-                ) from None
-            yield
 
 
 def charges_of(call: Call, limits: Limits, tokens: int) -> list[Charge]:

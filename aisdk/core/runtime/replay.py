@@ -16,6 +16,7 @@ import msgpack
 
 from aisdk.core.results.page import Rows
 from aisdk.core.runtime.guard import Call, Proceed
+from aisdk.core.runtime.turns import InThread
 from aisdk.errors import AisdkError, IdempotencyConflict, InProgress, InvalidInput
 
 __all__ = ["Kept", "Keys", "ReplayStep", "fingerprint"]
@@ -108,12 +109,16 @@ class ReplayStep:
         keys: Where keys and answers are kept.
         repeat: Runs whole transactions, and again where a connection was lost.
         kept: Makes what is kept of a key from its fields.
+        in_thread: Runs blocking work in a thread.
     """
 
-    def __init__(self, keys: Keys, repeat: Repeat, kept: Callable[..., Any]) -> None:
+    def __init__(
+        self, keys: Keys, repeat: Repeat, kept: Callable[..., Any], in_thread: InThread
+    ) -> None:
         self._keys = keys
         self._repeat = repeat
         self._kept = kept
+        self._in_thread = in_thread
 
     async def __call__(self, call: Call, proceed: Proceed) -> Any:
         """The answer of the first call with this key."""
@@ -121,7 +126,7 @@ class ReplayStep:
         if call.verb.reads:
             return await proceed(call)
         if key is not None:
-            request = await asyncio.to_thread(_Request, call, key)  # a frame may be large
+            request = await self._in_thread(_Request, call, key)  # a frame may be large
             return await (self._leased if call.verb.bulk else self._whole)(request, proceed)
         if call.verb.bulk or not call.verb.stored:
             return await proceed(call)

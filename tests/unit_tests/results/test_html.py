@@ -203,6 +203,16 @@ def test_render_leaves_empty_columns_out() -> None:
     assert "error_<wbr>code" in render_html(Preview("", columns, []))
 
 
+def test_render_leaves_places_for_programs_out_of_a_wide_table() -> None:
+    """Where a chunk begins and ends: told in the foot, and shown in a narrow table."""
+    places = [Column(name, "int", nullable=False) for name in ("start", "end")]
+    others = [Column(f"column{number}", "int", nullable=False) for number in range(8)]
+    shown = render_html(Preview("", [*others, *places], [tuple(range(10)), tuple(range(10))]))
+    assert ">start</th>" not in shown
+    assert "2 rows · in to_frame() too: start, end</td>" in shown
+    assert ">start</th>" in render_html(Preview("", places, [(0, 1), (2, 3)]))
+
+
 def test_render_tells_what_all_rows_of_a_wide_table_share_in_its_foot() -> None:
     """Short texts only, and never of a single row or a narrow table."""
     assert "2 rows · search: exact</td>" in wide(2, search="exact")

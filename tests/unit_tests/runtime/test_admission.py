@@ -462,3 +462,23 @@ async def test_kept_place_is_given_when_nobody_comes_for_it(
     monkeypatch.setattr(admission_module, "LATELY_S", 0.1)
     assert await gets_last_place(Admission)
     assert not await gets_last_place(Asleep)
+
+
+def test_places_are_free_on_another_loop() -> None:
+    """As in a forked child: those who held or awaited places are not there."""
+    admission = Admission(1)
+    held = [admission.enter("acme", 1.0, 1) for _ in range(2)]
+
+    async def hold() -> None:
+        await held[0].__aenter__()
+        waiting = asyncio.create_task(held[1].__aenter__())
+        await let_run()
+        assert (admission.running("acme"), admission.waiting("acme")) == (1, 1), "the control"
+        waiting.cancel()
+
+    async def enter() -> None:
+        async with asyncio.timeout(5), admission.enter("other", 1.0, 1):
+            assert admission.running("acme") == 0
+
+    asyncio.run(hold())
+    asyncio.run(enter())

@@ -68,3 +68,23 @@ async def test_error_reaches_everybody_who_waits() -> None:
     calls = [flights.run("key", fail) for _ in range(3)]
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(result) for result in results] == [Failed] * 3
+
+
+def test_work_of_another_loop_is_done_anew() -> None:
+    """As in a forked child, where nobody ends what the parent began."""
+    flights = SingleFlight()
+    parent = asyncio.new_event_loop()
+    caller = parent.create_task(flights.run("key", asyncio.Event().wait))
+    parent.run_until_complete(asyncio.sleep(0.01))
+
+    async def answer() -> str:
+        return "made here"
+
+    async def ask() -> str:
+        async with asyncio.timeout(5):
+            return await flights.run("key", answer)
+
+    assert asyncio.run(ask()) == "made here"
+    caller.cancel()
+    parent.run_until_complete(asyncio.wait([caller]))
+    parent.close()
