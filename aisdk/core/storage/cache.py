@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from typing import Any, Final
@@ -84,6 +85,7 @@ class RedisServer:
     def __init__(self, url: str) -> None:
         self._url = url
         self._client: Any = None
+        self._asked: set[asyncio.Task[Any]] = set()
 
     @property
     def client(self) -> Any:
@@ -95,9 +97,24 @@ class RedisServer:
     async def ask(self, command: str, *arguments: Any, **options: Any) -> Any:
         """The answer to one command.
 
+        A command whose caller leaves goes on until its reply or its time-out, and then gives its
+        connection back: ending that would have the next caller make another one while the server
+        still has this one.
+
         Raises:
             ConnectionError: The server is down, slow or answers nonsense.
         """
+        task = asyncio.create_task(self._ask(command, *arguments, **options))
+        self._asked.add(task)
+        task.add_done_callback(self._answered)
+        return await asyncio.shield(task)
+
+    def _answered(self, task: asyncio.Task[Any]) -> None:
+        self._asked.discard(task)
+        if not task.cancelled():
+            task.exception()  # asyncio need not tell of it where nobody waits any more
+
+    async def _ask(self, command: str, *arguments: Any, **options: Any) -> Any:
         from redis.exceptions import NoScriptError, RedisError
 
         try:
@@ -118,12 +135,17 @@ class RedisServer:
     async def close(self) -> None:
         """Closes the connections."""
         client, self._client = self._client, None
+        for task in (asked := set(self._asked)):
+            task.cancel()
+        if asked:
+            await asyncio.wait(asked)
         if client is not None:
             await client.aclose()
 
     def forget(self) -> None:
         """After a fork: begins with connections of its own."""
         self._client = None
+        self._asked.clear()
 
 
 def _connected(url: str) -> Any:
