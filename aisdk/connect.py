@@ -137,8 +137,11 @@ class Client:
 
         return self.face(ClientTenants, "tenants")
 
-    async def verify_isolation(self) -> Rows[ProbeResult]:
+    async def verify_isolation(self, options: CallOptions | None = None) -> Rows[ProbeResult]:
         """Tries every way to reach one tenant's data as another, in throw-away tenants.
+
+        Args:
+            options: How the call is to be made; a session gives its own.
 
         Returns:
             One row a probe: probe, tried, leaked, control, passed, milliseconds.
@@ -146,7 +149,9 @@ class Client:
         Raises:
             ConfigError: This client may not register tenants.
         """
-        return await self._portal.hop(self._parts.isolation.verify)
+        from aisdk.core.isolation.faces import ClientIsolation
+
+        return await self.face(ClientIsolation, "isolation", options=options).verify()
 
     def face(
         self,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aisdk.core.runtime.guard import Call, Guard, Step
     from aisdk.core.runtime.intake import Intake
     from aisdk.core.runtime.limits import Limiter
+    from aisdk.core.runtime.rates import MemoryRates
     from aisdk.core.runtime.tracing import Telemetry
     from aisdk.core.runtime.turns import Turns
     from aisdk.core.storage.cache import RedisServer
@@ -113,17 +114,23 @@ class Foundation:
         return Turns(THREADS, "thread")
 
     @part
+    def own_rates(self) -> MemoryRates:
+        """What tenants have used of late, where no shared cache keeps it."""
+        from aisdk.core.runtime.rates import MemoryRates
+
+        return MemoryRates()
+
+    @part
     def limiter(self) -> Limiter:
         """Charges tenants, in the shared cache's server where there is one."""
         from aisdk.core.runtime.dependency import Dependency
         from aisdk.core.runtime.limits import Limiter
         from aisdk.core.runtime.logging import logger
-        from aisdk.core.runtime.rates import MemoryRates, RedisRates
+        from aisdk.core.runtime.rates import RedisRates
 
-        rates = MemoryRates()
-        shared = RedisRates(self.redis) if self.redis else rates
+        shared = RedisRates(self.redis) if self.redis else self.own_rates
         service = Dependency("cache", retries=0)
-        return Limiter(shared, rates, service, logger(), self.recorder.tokens)
+        return Limiter(shared, self.own_rates, service, logger(), self.recorder.tokens)
 
     @part
     def recorder(self) -> Recorder:

@@ -90,7 +90,7 @@ class Session:
         Example:
             >>> session.verify_isolation().to_frame()["passed"].all()  # doctest: +SKIP
         """
-        return self.client.call(self.client.verify_isolation)
+        return self.client.call(lambda: self.client.verify_isolation(self._options))
 
     def asynchronous(self) -> AsyncSession:
         """The same tenant through the same client, awaited."""
@@ -158,7 +158,7 @@ class AsyncSession:
         Raises:
             ConfigError: This client may not register tenants.
         """
-        return await self.client.verify_isolation()
+        return await self.client.verify_isolation(self._options)
 
     @classmethod
     @asynccontextmanager

@@ -186,6 +186,7 @@ class _Traces:
     async def erase(self, tenant_id: str) -> dict[str, int]:
         """Removes cache entries and rates, and what was used and is not stored yet."""
         self._parts.recorder.drop(tenant_id)
+        self._parts.own_rates.forget(tenant_id)
         return {"cache_entries": await self._parts.cache.erase(tenant_id)}
 
     async def left(self, tenant_id: str) -> dict[str, int]:

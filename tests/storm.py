@@ -6,17 +6,15 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from aisdk.errors import AisdkError
 
-__all__ = ["LOOKS", "NUMBERS", "Look", "Question", "Questions", "Storm", "Watch"]
+__all__ = ["NUMBERS", "Look", "Question", "Questions", "Storm", "Watch"]
 
 LONGEST_S: Final = 0.05  # a call is cancelled after at most so long
-LOOKS: Final = 30  # in a row, for a connection that stays: half a second, more where it is busy
 NUMBERS: Final = 40
 
 
@@ -28,7 +26,7 @@ class Question:
     answer: Any
 
 
-Look: TypeAlias = Callable[[], Awaitable[AbstractSet[Any]]]
+Look: TypeAlias = Callable[[], Awaitable[int]]
 Questions: TypeAlias = Sequence[Callable[[int], Question]]
 
 
@@ -77,24 +75,16 @@ def end_of(task: asyncio.Future[Any], question: Question) -> str:
 class Watch:
     """Counts connections at servers while something happens.
 
-    A server learns a moment later that a connection has ended, and the client may have made
-    another one meanwhile; so those that stay are counted apart.
-
     Args:
-        looks: Server → the names of the connections there are now.
+        looks: Server → how many connections there are now.
 
     Attributes:
         peaks: Server → the most at a time.
-        lasting: Server → the most at a time that had been there at so many looks in a row.
-        looked: How often each server was looked at.
     """
 
     def __init__(self, looks: Mapping[str, Look]) -> None:
         self._looks = looks
-        self._seen: dict[str, Counter[Any]] = {server: Counter() for server in looks}
         self.peaks = dict.fromkeys(looks, 0)
-        self.lasting = dict.fromkeys(looks, 0)
-        self.looked = 0
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -110,13 +100,5 @@ class Watch:
     async def _watch(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             for server, look in self._looks.items():
-                self._note(server, await look())
-            self.looked += 1
+                self.peaks[server] = max(self.peaks[server], await look())
             await asyncio.sleep(0.02)
-
-    def _note(self, server: str, names: AbstractSet[Any]) -> None:
-        before = self._seen[server]
-        seen = self._seen[server] = Counter({name: before[name] + 1 for name in names})
-        lasting = sum(times >= LOOKS for times in seen.values())
-        self.peaks[server] = max(self.peaks[server], len(names))
-        self.lasting[server] = max(self.lasting[server], lasting)

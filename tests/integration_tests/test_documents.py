@@ -104,6 +104,16 @@ def test_add_same_id_several_times_fails_each_after_the_first(session: aisdk.Ses
     assert session.documents.get("x").text == "one"
 
 
+def test_document_is_found_by_a_source_that_looks_like_an_id(session: aisdk.Session) -> None:
+    """As by its own id; it is deleted by it, and the others stay."""
+    source = "0b9ae1b2-5a2c-4d7e-9f6a-1c2d3e4f5a6b"
+    session.documents.add([Document("one", source=source), Document("two")], progress=False)
+    assert session.documents.get(source).text == "one"
+    assert session.documents.get(session.documents.get(source).document_id).source == source
+    session.documents.delete(source)
+    assert session.documents.count() == 1
+
+
 async def test_add_one_source_from_two_tasks_gives_one_document(
     client: aisdk.Client, tenant: str
 ) -> None:

@@ -66,6 +66,16 @@ async def test_calls_beyond_the_burst_are_refused(limited: aisdk.Client, tenant:
     assert await session.documents.count() == 0
 
 
+async def test_erased_tenant_s_successor_begins_anew(limited: aisdk.Client, tenant: str) -> None:
+    """What the first one of a name has used is not counted against the second."""
+    for _ in range(2):
+        session = await create(limited, tenant, requests_per_minute=6, burst=1)
+        await session.documents.count()
+        with pytest.raises(RateLimited):
+            await session.documents.count()
+        await limited.tenants.erase(tenant)
+
+
 async def test_limits_show_what_is_left(limited: aisdk.Client, tenant: str) -> None:
     """As a frame, also when nothing is left, and without taking anything."""
     session = await create(limited, tenant, requests_per_minute=6, burst=3, documents=10)

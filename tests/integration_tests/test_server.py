@@ -170,6 +170,14 @@ def test_schema_of_another_version_is_refused(
         ("GRANT {platform} TO {app}", r"may register tenants.*another role"),
         ("ALTER TABLE aisdk.chunks OWNER TO {app}", r"owns aisdk's tables"),
         ("REVOKE ALL ON SCHEMA aisdk FROM {app}", r"no rights.*python -m aisdk migrate"),
+        (
+            "ALTER TABLE aisdk.chunks DISABLE ROW LEVEL SECURITY",
+            r"not forced for all.*ENABLE ROW LEVEL SECURITY, FORCE",
+        ),
+        (
+            "ALTER TABLE aisdk.stores NO FORCE ROW LEVEL SECURITY",
+            r"not forced for all.*ENABLE ROW LEVEL SECURITY, FORCE",
+        ),
         ("DROP EXTENSION vector CASCADE", r"no pgvector extension.*CREATE EXTENSION vector"),
     ],
     ids=[
@@ -179,6 +187,8 @@ def test_schema_of_another_version_is_refused(
         "member of the platform",
         "owner of one",
         "no rights",
+        "no wall",
+        "no wall for its owner",
         "no vector",
     ],
 )
@@ -273,7 +283,7 @@ def test_isolation_is_verified_from_the_command_line(elsewhere: Elsewhere) -> No
     done = elsewhere.run("verify-isolation")
     assert done.returncode == 0, done.stderr
     assert "No tenant reaches another." in done.stdout
-    elsewhere.sql("ALTER TABLE aisdk.documents DISABLE ROW LEVEL SECURITY")
+    elsewhere.sql("CREATE POLICY careless ON aisdk.documents USING (true)")
     done = elsewhere.run("verify-isolation")
     assert done.returncode == 1
     assert "ISOLATION IS BROKEN" in done.stdout

@@ -197,6 +197,20 @@ async def test_run_out_of_time_leaves_nothing_behind(
     assert await asyncio.to_thread(production.left, OURS) == 0
 
 
+async def test_session_s_deadline_is_that_of_its_run(production: Production) -> None:
+    """From either session; without one the same run takes as long as it likes."""
+    async with aisdk.Client(production.settings()) as client:
+        await client.tenants.create("hurried")
+        session = client.session("hurried").with_options(deadline_s=0.02)
+        with pytest.raises(DeadlineExceeded):
+            await session.verify_isolation()
+        blocking = await asyncio.to_thread(aisdk.connect, "hurried", client=client)
+        with pytest.raises(DeadlineExceeded):
+            await asyncio.to_thread(blocking.with_options(deadline_s=0.02).verify_isolation)
+        await client.tenants.erase("hurried")
+    assert await asyncio.to_thread(production.left, OURS) == 0
+
+
 async def test_client_that_closes_meanwhile_leaves_nothing_behind(
     production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final, Unpack
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, true, tuple_
+from sqlalchemy import ColumnElement, and_, or_, true, tuple_
 
 from aisdk.core.documents.adding import Adding, Parts
 from aisdk.core.documents.sources import JSON, LoadOptions
@@ -68,7 +68,7 @@ class DocumentsService:
 
         Args:
             tenant_id: The tenant.
-            what: A path, folder or glob; a URL of any fsspec file system; a list of texts,
+            what: A path, folder or glob; a URL that the settings allow; a list of texts,
                 ``Document`` values or paths; or a pandas DataFrame.
             options: See `AddOptions`; for a DataFrame ``text=``, ``id=`` or ``source=`` and
                 ``title=`` name columns, the rest becomes metadata.
@@ -311,10 +311,11 @@ def _check_range(name: str, value: Any, largest: int) -> None:
 def _is(key: Any) -> ColumnElement[bool]:
     if not isinstance(key, str) or not key or UNSTORABLE.search(key):
         raise InvalidInput("A document is named by its document_id or its source.")
+    named = documents.c.source == key
     try:
-        return documents.c.document_id == UUID(key)
+        return or_(documents.c.document_id == UUID(key), named)  # a source may look like an id
     except ValueError:
-        return documents.c.source == key
+        return named
 
 
 def _missing() -> NotFound:

@@ -149,6 +149,10 @@ class MemoryRates:
                     self._keep(tenant_id, charge, _Bucket(level, now_us, charge.rate.per_minute))
         return _verdict(charges, levels, allowed=allowed)
 
+    def forget(self, tenant_id: str) -> None:
+        """Lets a tenant begin anew."""
+        self._buckets = {key: each for key, each in self._buckets.items() if key[0] != tenant_id}
+
     def _level(self, tenant_id: str, charge: Charge, now_us: int) -> int:
         bucket = self._buckets.get((tenant_id, charge.name))
         if bucket is None:

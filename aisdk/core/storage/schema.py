@@ -51,7 +51,13 @@ SELECT r.rolname,
            JOIN pg_roles AS g ON g.oid = ANY (p.polroles)
            WHERE n.nspname = 'aisdk' AND p.polname = 'register'
            AND pg_has_role(r.oid, g.oid, 'MEMBER')
-       ) AS registers
+       ) AS registers,
+       EXISTS (
+           SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+           JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+           WHERE n.nspname = 'aisdk' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+           AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
+       ) AS unwalled
 FROM pg_roles AS r WHERE r.rolname = current_user
 """
 MIGRATE_HINT: Final = "Run: python -m aisdk migrate (with AISDK_DATABASE_OWNER_URL set)."
@@ -136,6 +142,13 @@ async def _checked_role(connection: Any, variable: str) -> Any:
             f"The role {name} owns aisdk's tables, or may become their owner: "
             "it could switch isolation off.",
             hint=f"Set {variable} to another role; python -m aisdk migrate gives it rights.",
+        )
+    if role["unwalled"]:
+        raise ConfigError(
+            "Row-level security is not forced for all of aisdk's tables: "
+            "tenants would not be isolated.",
+            hint="As their owner, for each: ALTER TABLE … ENABLE ROW LEVEL SECURITY, "
+            "FORCE ROW LEVEL SECURITY;",
         )
     return role
 
