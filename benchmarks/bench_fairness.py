@@ -4,7 +4,8 @@ Run with ``python benchmarks/bench_fairness.py``. A call spends five millisecond
 The quiet tenant calls every 10 ms; its 99th percentile beside the noisy one is told as a multiple
 of its 99th percentile alone, in the same run: served by weight, and first come first served (the
 turns taken away, so that callers queue for the pool as they come). Then the same with searches by
-words, whose time is spent in this process. Each line holds the medians of the rounds.
+words, whose time is spent in this process, and with questions to MiniLM while the noisy tenant
+embeds batches of texts. Each line holds the medians of the rounds.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ CALLS = 200
 ROUNDS = 3
 EVERY_S = 0.01
 VERB = Verb("bench.wait", reads=True)
+LONG_VERB = Verb("bench.embed", reads=True, bulk=True)
 WORDS = [f"word{number}" for number in range(2_000)]
 
 Work = Callable[[str], Awaitable[object]]
@@ -51,6 +53,19 @@ def searching(client: aisdk.Client) -> Work:
     """A search by words."""
     rag, chance = client._parts.rag, random.Random(3)  # noqa: S311  # not for secrets
     return lambda tenant: rag.query(tenant, " ".join(chance.choices(WORDS, k=5)), mode="lexical")
+
+
+def embedding(client: aisdk.Client) -> Work:
+    """The quiet tenant embeds a question, the noisy one a batch of texts."""
+    parts = client._parts
+    batch = [document.text for document in texts(5)[:16]]
+    asked = {"quiet": ["which valve leaks?"], "noisy": batch}
+
+    def work(tenant: str) -> Awaitable[object]:
+        call = Call(LONG_VERB, tenant, "bench")
+        return parts.guard.run(call, lambda: parts.embedder.embed(asked[tenant]))
+
+    return work
 
 
 @dataclass(frozen=True)
@@ -124,6 +139,30 @@ def first_come_first_served(client: aisdk.Client) -> Iterator[None]:
         database._around = around
 
 
+class OneQueue:
+    """Work for threads, first come first served."""
+
+    def __init__(self, threads: int) -> None:
+        self._free = asyncio.Semaphore(threads)
+
+    async def thread(self, work: Callable[..., object], *arguments: object) -> object:
+        """What the work returns."""
+        async with self._free:
+            return await asyncio.to_thread(work, *arguments)
+
+
+@contextmanager
+def one_queue_for_cores(client: aisdk.Client) -> Iterator[None]:
+    """Takes the turns at the embedding model away."""
+    embedder = client._parts.embedder
+    turns = embedder._turns
+    embedder._turns = OneQueue(embedder._cores)
+    try:
+        yield
+    finally:
+        embedder._turns = turns
+
+
 def texts(seed: int) -> list[Document]:
     """Five hundred texts of sixty words."""
     chance = random.Random(seed)  # noqa: S311  # not for secrets
@@ -153,6 +192,11 @@ async def main() -> None:
         for most in (4, 1):
             await client.tenants.update("noisy", settings={"concurrent_calls": most})
             await tell(f"by weight, noisy tenant capped at {most}", client, searching(client))
+    async with aisdk.Client(Settings(home=home, embedding="minilm")) as client:
+        await client.astart()
+        await tell("questions to MiniLM, by weight", client, embedding(client))
+        with one_queue_for_cores(client):
+            await tell("the same, first come first served", client, embedding(client))
     shutil.rmtree(home, ignore_errors=True)
 
 
