@@ -35,7 +35,7 @@ def from_frame(frame: Any, options: LoadOptions) -> Iterator[Source]:
     """
     names = [_written(name) for name in frame.columns]
     for name in (options.text, options.key, options.title):
-        if name is not None and names.count(name) != 1:
+        if name is not None and (not isinstance(name, str) or names.count(name) != 1):
             some = [_shown(name) for name in names[:NAMED]]
             shown = ", ".join(some) + (", …" if len(names) > NAMED else "")
             raise InvalidInput(
