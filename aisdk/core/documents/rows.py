@@ -34,7 +34,8 @@ def from_frame(frame: Any, options: LoadOptions) -> Iterator[Source]:
         InvalidInput: A named column is not there, or there twice.
     """
     names = [_written(name) for name in frame.columns]
-    for name in (options.text, options.key, options.title):
+    wanted: tuple[Any, ...] = (options.text, options.key, options.title)
+    for name in wanted:
         if name is not None and (not isinstance(name, str) or names.count(name) != 1):
             some = [_shown(name) for name in names[:NAMED]]
             shown = ", ".join(some) + (", …" if len(names) > NAMED else "")
