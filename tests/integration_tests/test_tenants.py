@@ -426,6 +426,22 @@ async def test_export_needs_an_empty_folder(
     assert (tmp_path / "mine.txt").read_text() == "keep me"
 
 
+async def test_two_exports_into_one_folder_do_not_mix(
+    client: aisdk.Client, tenant: str, tmp_path: Path
+) -> None:
+    """One of them is refused, and what the other wrote can be imported."""
+    for name in (tenant, f"{tenant}2"):
+        await client.documents.add(name, [Document(f"of {name}")], progress=False)
+    exports = (client.tenants.export(name, tmp_path / "one") for name in (tenant, f"{tenant}2"))
+    results = await asyncio.gather(*exports, return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["InvalidInput", "PosixPath"]
+    winner = tenant if isinstance(results[0], Path) else f"{tenant}2"
+    made = await client.tenants.import_(tmp_path / "one", tenant_id=f"{tenant}3")
+    page = await client.documents.list(made.tenant_id)
+    assert (made.documents, len(page)) == (1, 1)
+    assert (await client.documents.get(made.tenant_id, page[0].source)).text == f"of {winner}"
+
+
 async def test_tenants_are_made_by_their_first_call_in_an_embedded_database(
     client: aisdk.Client, tenant: str
 ) -> None:

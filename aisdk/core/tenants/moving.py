@@ -170,10 +170,19 @@ def _vector(data: bytes) -> np.ndarray[Any, Any]:
     return np.frombuffer(data, ">f4", offset=4).astype("<f4")
 
 
+def _taken(path: Path) -> bool:
+    """Whether the file was made by us now: of two exports at once one is refused."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
 def _prepare(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        empty = not any(folder.iterdir())
+        empty = not any(folder.iterdir()) and _taken(folder / DOCUMENTS)
     except (OSError, ValueError) as error:  # a path with NUL is a ValueError
         raise InvalidInput(
             f"The folder cannot be written ({type(error).__name__}).", hint="Give another path."

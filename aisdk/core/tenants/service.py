@@ -321,11 +321,11 @@ class TenantsService:
     async def _begin_import(self, tenant_id: str, tier: str, settings: Mapping[str, JSON]) -> None:
         checked_tenant(tenant_id)
         await self._check_tier(tier)
-        if not await self.store.enroll(tenant_id, tier, self._checked_settings(settings)):
+        checked = self._checked_settings(settings)
+        if not await self.store.enroll(tenant_id, tier, checked, "suspended"):
             raise Conflict(
                 "There is such a tenant.", hint="Erase it first, or give another tenant_id=."
             )
-        await self.store.change(tenant_id, {"state": "suspended"})
 
     async def _info(self, tenant_id: str) -> TenantInfo:
         row = await self.store.one(tenant_id)

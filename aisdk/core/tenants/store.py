@@ -61,9 +61,13 @@ class TenantStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def enroll(self, tenant_id: str, tier: str, settings: Mapping[str, Any]) -> bool:
+    async def enroll(
+        self, tenant_id: str, tier: str, settings: Mapping[str, Any], state: str = "active"
+    ) -> bool:
         """Registers a tenant; whether it was new."""
-        statement = upsert(tenants).values(tenant_id=tenant_id, tier=tier, settings=dict(settings))
+        statement = upsert(tenants).values(
+            tenant_id=tenant_id, tier=tier, settings=dict(settings), state=state
+        )
 
         async def enroll() -> bool:
             async with self._database.transaction(tenant_id) as connection:
