@@ -29,6 +29,7 @@ def laughs() -> list[Any]:
 
 
 REFUSED: dict[str, Use] = {
+    "queries-scalar": lambda s: s.rag.query_many(np.array("what?")),
     "vector-nested": lambda s: s.rag.query(vector=laughs()),
     "vector-long": lambda s: s.rag.query(vector=[1.0] * 16_001),
     "vector-huge": lambda s: s.rag.query(vector=[10**400]),
