@@ -50,7 +50,7 @@ def shared_flights(patch: pytest.MonkeyPatch, world: World) -> None:
 def unchecked_envelope(patch: pytest.MonkeyPatch, _: World) -> None:
     """A cached value is read whosever it is."""
 
-    def opened(data: bytes, _: str) -> Any:
+    def opened(data: bytes, _: Any) -> Any:
         _, ends, spent_s, value = msgpack.unpackb(data)
         return value, ends, spent_s
 

@@ -220,7 +220,7 @@ async def test_key_and_value_carry_the_tenant(valkey: ValkeyServer, log: LogCapt
     direct = valkey.client()
     await cache.get_or_make(("acme", "rag:embedding", "1"), Made(), ttl_s=100)
     stored = direct.get("tenant:acme:rag:embedding:1")
-    assert msgpack.unpackb(stored)[0] == ["acme", 0.0]
+    assert msgpack.unpackb(stored)[0] == ["acme", 0.0, "rag:embedding"]
     assert msgpack.unpackb(stored)[3] == b"value"
     assert 89_000 <= direct.pttl("tenant:acme:rag:embedding:1") <= 100_000
     await cache.move("acme", "other", ("rag:embedding", "1"), "1")
@@ -241,9 +241,11 @@ async def test_key_and_value_carry_the_tenant(valkey: ValkeyServer, log: LogCapt
         b"\xc1",
         b"junk",
         b"\x80\x04K\x01.",
-        msgpack.packb([["acme", 0.0], 1e12, 0.0]),
-        msgpack.packb([["acme", 0.0], "never", 0.0, b"x"]),
-        msgpack.packb([["acme", 0.0], 1e12, 0.0, "text"]),
+        msgpack.packb([["acme", 0.0, KIND], 1e12, 0.0]),
+        msgpack.packb([["acme", 0.0, KIND], "never", 0.0, b"x"]),
+        msgpack.packb([["acme", 0.0, KIND], 1e12, 0.0, "text"]),
+        msgpack.packb([["acme", 0.0, "cache"], 1e12, 0.0, b"x"]),
+        msgpack.packb([["other", 0.0, KIND], 1e12, 0.0, b"x"]),
         msgpack.packb({"acme": 1}),
         msgpack.packb([]),
     ],

@@ -12,7 +12,7 @@ import math
 import random
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, Protocol
 
@@ -98,7 +98,8 @@ class Cache:
             value: At most 1 MiB.
             ttl_s: How long to keep it, above 0.
         """
-        return await self._keep(key_of(tenant_id, namespace, name), tenant_id, (value, ttl_s, 0.0))
+        owner = _owner(tenant_id, namespace)
+        return await self._keep(key_of(tenant_id, namespace, name), owner, (value, ttl_s, 0.0))
 
     async def delete(self, tenant_id: str, namespace: str, name: str) -> bool:
         """Removes an entry; whether there was one."""
@@ -149,7 +150,7 @@ class Cache:
             value = await make()
             spent_s = time.monotonic() - started
             spread = random.uniform(0.9, 1.0)  # noqa: S311  # nosec B311  # guards nothing
-            await self._keep(key, tenant_id, (value, ttl_s * spread, spent_s))
+            await self._keep(key, _owner(tenant_id, namespace), (value, ttl_s * spread, spent_s))
             return value
 
         return await self._flights.run(key, load)
@@ -195,20 +196,20 @@ class Cache:
         data = await self._ask(lambda: self._backend.get(key))
         if data is None:
             return None
-        held = _opened(data, tenant_id)
+        held = _opened(data, _owner(tenant_id, namespace))
         if held is None:
             self._log.warning("cache.wrong_value", namespace=namespace)
             self._count(tenant_id, namespace, "failures")
             return None
         return held if held[1] > time.time() else None
 
-    async def _keep(self, key: str, tenant_id: str, what: tuple[bytes, float, float]) -> bool:
+    async def _keep(self, key: str, owner: Sequence[Any], what: tuple[bytes, float, float]) -> bool:
         value, ttl_s, spent_s = what
         if not ttl_s > 0:
             raise ValueError("A cache entry needs a time to live above 0.")
         if len(value) > LARGEST_BYTES:
             return False
-        data = msgpack.packb([_owner(tenant_id), time.time() + ttl_s, spent_s, value])
+        data = msgpack.packb([owner, time.time() + ttl_s, spent_s, value])
 
         async def keep() -> bool:
             await self._backend.set(key, data, ttl_s)
@@ -245,18 +246,19 @@ def digest(*parts: str | bytes) -> str:
     return hashed.hexdigest()
 
 
-def _owner(tenant_id: str) -> list[Any]:
+def _owner(tenant_id: str, namespace: str) -> list[Any]:
+    """Whose a value is, and of what kind, as the value repeats it."""
     standing = current_standing()
-    return [tenant_id, standing.since if standing else 0.0]
+    return [tenant_id, standing.since if standing else 0.0, namespace]
 
 
-def _opened(data: bytes, tenant_id: str) -> Held | None:
-    """The value in an envelope, if it is one of this tenant."""
+def _opened(data: bytes, wanted: Sequence[Any]) -> Held | None:
+    """The value in an envelope, if it is of this owner and kind."""
     try:
         owner, ends, spent_s, value = msgpack.unpackb(data)
     except (ValueError, TypeError, msgpack.UnpackException):
         return None
-    right = owner == _owner(tenant_id) and isinstance(value, bytes)
+    right = owner == wanted and isinstance(value, bytes)
     right = right and isinstance(ends, float) and isinstance(spent_s, float)
     return (value, ends, spent_s) if right else None
 
