@@ -466,7 +466,7 @@ async def test_tenant_made_again_reads_nothing_of_the_erased_one(
             return await two.cache.get(tenant, "key"), [hit.text for hit in hits]
 
         assert await recall("the red pump") == (None, [])
-        monkeypatch.setattr(cached, "_owner", lambda tenant_id: tenant_id)
+        monkeypatch.setattr(cached, "_owner", lambda *place: list(place))
         assert await recall("a blue pump") == ("a blue pump", [])
 
 
