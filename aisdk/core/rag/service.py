@@ -372,20 +372,16 @@ def _plain_record(rank: int, row: Any) -> tuple[Any, ...]:
 
 def _keyed(queries: Any) -> Sequence[tuple[str, str]]:
     """Key and text of each query."""
+    single = isinstance(queries, str) or getattr(queries, "ndim", 1) == 0
     if hasattr(queries, "columns"):
         pairs = _of_frame(queries)
     elif isinstance(queries, Mapping):
         pairs = queries.items()
-    elif isinstance(queries, str) or not _is_several(queries):
+    elif single or not isinstance(queries, Iterable):
         raise InvalidInput("query_many takes several texts.", hint='Write ["…", "…"].')
     else:
         pairs = ((text, text) for text in queries)
     return [_pair(key, text) for key, text in pairs]
-
-
-def _is_several(value: Any) -> bool:
-    """Whether it can be iterated over; an array without an axis only looks so."""
-    return isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0
 
 
 def _pair(key: Any, text: Any) -> tuple[str, str]:
