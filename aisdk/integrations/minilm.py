@@ -76,7 +76,7 @@ class MiniLM:
         self._loaded: _Loaded | None = None
         self._loading = threading.Lock()
         self._cores = usable_cores()
-        self._turns = self._all_free()
+        self._turns = Turns(self._cores, "core for the embedding model")
         self._closed = False
 
     @property
@@ -123,15 +123,11 @@ class MiniLM:
         """After a fork: the runtime's threads are the parent's, so the model is loaded anew."""
         self._loaded = None
         self._loading = threading.Lock()
-        self._turns = self._all_free()
 
     async def close(self) -> None:
         """Lets go of the model; a running inference ends by itself. May be called twice."""
         self._closed = True
         self._loaded = None
-
-    def _all_free(self) -> Turns:
-        return Turns(self._cores, "core for the embedding model")
 
     async def _embed_some(self, loaded: _Loaded, texts: Sequence[str], into: Vectors) -> None:
         """Fills the rows of ``into``, a batch a core; a cancelled call stops between batches."""

@@ -67,7 +67,9 @@ class OpenAICompatible:
         self._api_key = api_key
         self._timeout_s = timeout_s
         self._service = Dependency(DEPENDENCY)
-        self._turns = _all_free()
+        self._turns = Turns(
+            PARALLEL_REQUESTS, "place at the embedding service", dependency=DEPENDENCY
+        )
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -130,7 +132,6 @@ class OpenAICompatible:
     def forget(self) -> None:
         """After a fork: lets go of the parent's connections without closing them."""
         self._session = None
-        self._turns = _all_free()
 
     async def close(self) -> None:
         """Closes the connections. May be called twice."""
@@ -220,10 +221,6 @@ def read_reply(content: bytes, count: int, dimension: int | None) -> Vectors:
             hint="Check AISDK_EMBEDDING_MODEL and AISDK_EMBEDDING_DIMENSION.",
         )
     return _of_unit_length(vectors)
-
-
-def _all_free() -> Turns:
-    return Turns(PARALLEL_REQUESTS, "place at the embedding service", dependency=DEPENDENCY)
 
 
 def _is_light(content: bytes, count: int) -> bool:

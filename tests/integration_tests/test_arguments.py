@@ -19,6 +19,9 @@ from aisdk.errors import InvalidInput
 
 Use = Callable[[aisdk.Session], Any]
 
+ARRAY: Any = np.zeros(2)
+RECORDS: Any = np.zeros(2, "i4,i4")
+
 
 def laughs() -> list[Any]:
     """A list that is short, and a thousand billion texts written out."""
@@ -50,8 +53,8 @@ REFUSED: dict[str, Use] = {
     "key-surrogate": lambda s: s.documents.get("\ud800"),
     "language-list": lambda s: s.documents.set_language(["german"]),  # type: ignore[arg-type]
     "column-nested": lambda s: s.documents.add(pd.DataFrame({"a": [1]}), text=laughs()),  # type: ignore[typeddict-item]
-    "column-array": lambda s: s.documents.add(pd.DataFrame({"a": [1]}), text=np.zeros(2)),  # type: ignore[typeddict-item]
-    "column-record": lambda s: s.documents.add(pd.DataFrame({"a": [1]}), id=np.zeros(2, "i4,i4")),  # type: ignore[typeddict-item]
+    "column-array": lambda s: s.documents.add(pd.DataFrame({"a": [1]}), text=ARRAY),
+    "column-record": lambda s: s.documents.add(pd.DataFrame({"a": [1]}), id=RECORDS),
     "cache-nested": lambda s: s.cache.set("k", laughs(), ttl_s=60),
     "replay-nested": lambda s: s.with_options(idempotency_key="k").documents.add(laughs()),
     "replay-huge": lambda s: s.with_options(idempotency_key="k").documents.delete(10**5_000),  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ Where: TypeAlias = Mapping[str, Any]
 Column: TypeAlias = ColumnElement[Any]
 
 MOST_VALUES: Final = 1_000  # of one list
-MOST: Final = 200  # conditions: to write so many takes some milliseconds, in which nobody else runs
+MOST_CONDITIONS: Final = 200  # to write so many takes some milliseconds; nobody else runs then
 DIGITS_BITS: Final = 10_000  # some 3,000 digits; Python writes 4,300 at most
 UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 TYPES: Final = {bool: "boolean", int: "number", float: "number", str: "string"}
@@ -33,7 +33,8 @@ def compile_where(where: Where | None) -> ColumnElement[bool]:
             ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``in``, ``not in``, ``contains`` (a list
             holds the value), ``exists`` (bool). Values: text, numbers, booleans, None, dates
             (compared as ISO text). Text compares with text only and numbers with numbers only;
-            ``!=`` and ``not in`` also match documents without the key.
+            ``!=`` and ``not in`` also match documents without the key. At most 200 conditions,
+            and 1,000 values in a list.
 
     Returns:
         A SQLAlchemy condition without any value in its text.
@@ -49,8 +50,8 @@ def compile_where(where: Where | None) -> ColumnElement[bool]:
     if not isinstance(where, Mapping):
         raise InvalidInput("where is not a dict.", hint='Write where={"year": {">=": 2020}}.')
     tests = (len(test) if isinstance(test, Mapping) else 1 for test in where.values())
-    if len(where) > MOST or sum(tests) > MOST:
-        raise InvalidInput("where has too many conditions.", hint=f"Use at most {MOST}.")
+    if len(where) > MOST_CONDITIONS or sum(tests) > MOST_CONDITIONS:
+        raise InvalidInput("where has too many conditions.", hint=f"Use at most {MOST_CONDITIONS}.")
     return and_(true(), *(_key(key, test) for key, test in where.items()))
 
 

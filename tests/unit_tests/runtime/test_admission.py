@@ -8,19 +8,12 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 import pytest
+from fifo import Fifo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aisdk.core.runtime import admission as admission_module
 from aisdk.core.runtime.admission import LATELY_S, MOST_REMEMBERED, Admission, QueueFull
-
-
-class Fifo(Admission):
-    """The control: one queue for all."""
-
-    def enter(self, *_: Any) -> AbstractAsyncContextManager[None]:
-        """As if all were one tenant."""
-        return super().enter("all", 1.0, self._slots)
 
 
 class Losing(Admission):

@@ -5,26 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+from fifo import Fifo
 
-from aisdk.core.runtime.admission import Admission
 from aisdk.core.runtime.deadline import DeadlineStep
 from aisdk.core.runtime.guard import Call, Verb
 from aisdk.core.runtime.turns import Turns
 from aisdk.errors import Busy
 
 NOISY_CALLS = 30
-
-
-class Fifo(Admission):
-    """The control: one queue for all."""
-
-    def enter(self, *_: Any) -> AbstractAsyncContextManager[None]:
-        """As if all were one tenant."""
-        return super().enter("all", 1.0, self._slots)
 
 
 async def as_tenant(name: str, work: Callable[[], Awaitable[Any]], *, deadline_s: float) -> Any:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql import asyncpg
 
-from aisdk.core.storage.filters import MOST, MOST_VALUES, compile_where
+from aisdk.core.storage.filters import MOST_CONDITIONS, MOST_VALUES, compile_where
 from aisdk.errors import InvalidInput
 
 OPERATORS: Final = ("=", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "contains", "exists")
@@ -126,15 +126,15 @@ def test_filter_cannot_be_nested() -> None:
 def test_sizes_are_limited() -> None:
     """What is too much is refused; the most that is allowed binds a few values a condition."""
     operators = {"=": 1, "!=": 1, "<": 1, "contains": 1, "in": range(MOST_VALUES)}
-    places = MOST // len(operators)
+    places = MOST_CONDITIONS // len(operators)
     largest: list[Any] = [
-        {str(n): "a" for n in range(MOST)},
+        {str(n): "a" for n in range(MOST_CONDITIONS)},
         {str(n): operators for n in range(places)},
     ]
     for where in largest:
-        assert len(compiled(where)[1]) <= 3 * MOST
+        assert len(compiled(where)[1]) <= 3 * MOST_CONDITIONS
     for where, says in (
-        ({str(n): 1 for n in range(MOST + 1)}, "too many conditions"),
+        ({str(n): 1 for n in range(MOST_CONDITIONS + 1)}, "too many conditions"),
         ({str(n): operators | {">": 1} for n in range(places)}, "too many conditions"),
         ({"key": {"in": range(MOST_VALUES + 1)}}, "too long"),
         ({"key": {"not in": range(10**30)}}, "too long"),
@@ -162,8 +162,7 @@ def test_scalars_are_bound_as_json_has_them() -> None:
 def test_hostile_text_never_changes_the_statement(key: str, value: str) -> None:
     """Neither its SQL nor the number of values bound: all of it is bound or refused."""
     for name in ("=", "!=", "<", "contains", "in", "not in"):
-        several = "in" in name.split()
-        wrapped, plain = ([value], ["v"]) if several else (value, "v")
+        wrapped, plain = ([value], ["v"]) if "in" in name.split() else (value, "v")
         try:
             sql, bound = compiled({key: {name: wrapped}})
         except InvalidInput:
