@@ -177,6 +177,7 @@ class RedisRates:
 
     def __init__(self, redis: Any) -> None:
         self._redis = redis
+        self._knows = False  # whether the server has been given the script
 
     async def take(self, tenant_id: str, charges: Sequence[Charge]) -> Verdict:
         """Takes all charges, or none of them where one does not fit.
@@ -201,10 +202,14 @@ class RedisRates:
     async def _run(self, *arguments: str | float) -> Any:
         from redis.exceptions import NoScriptError
 
-        try:
-            return await self._redis.evalsha(DIGEST, *arguments)
-        except NoScriptError:
-            return await self._redis.eval(TAKE, *arguments)
+        if self._knows:
+            try:
+                return await self._redis.evalsha(DIGEST, *arguments)
+            except NoScriptError:  # it was restarted
+                pass
+        answer = await self._redis.eval(TAKE, *arguments)
+        self._knows = True
+        return answer
 
 
 @dataclass(frozen=True, slots=True)
