@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Any, Final
 
 __all__ = ["MemoryCache", "RedisCache", "RedisServer"]
 
 SLOW_S: Final = 0.25
+REST_S: Final = 1.0  # how long a connection may take to close
+LARGEST_PIECE: Final = 2**16
 CONNECTIONS: Final = 32
 OVERHEAD_BYTES: Final = 200
 
@@ -164,7 +167,37 @@ def _connected(url: str) -> Any:
         timeout=SLOW_S,
         driver_info=None,  # it would cost every new connection two commands more
     )
+    pool.connection_class = _polite(pool.connection_class)
     return Redis.from_pool(pool)
+
+
+def _polite(kind: Any) -> Any:
+    """The library's connection, which is over for the client only when it is for the server.
+
+    A command that timed out ends its connection; made anew at once, the server would have more
+    of them for a moment than the pool holds.
+    """
+
+    class Polite(kind):  # type: ignore[misc]  # known when it runs: TCP, TLS or a Unix socket
+        async def disconnect(self, *args: Any, **kwargs: Any) -> None:
+            try:
+                if self.is_connected and asyncio.current_task() is not None:
+                    await _take_leave(self._reader, self._writer)
+            finally:
+                await super().disconnect(*args, **kwargs)
+
+    return Polite
+
+
+async def _take_leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Says that nothing more comes, and waits a while for the server to say so too."""
+    if not writer.can_write_eof():
+        return
+    with suppress(OSError, TimeoutError):
+        writer.write_eof()
+        async with asyncio.timeout(REST_S):
+            while await reader.read(LARGEST_PIECE):
+                pass
 
 
 class RedisCache:
