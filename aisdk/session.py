@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 from aisdk.connect import Client
 from aisdk.core.cache.faces import AsyncCache, Cache
 from aisdk.core.documents.faces import AsyncDocuments, Documents
 from aisdk.core.isolation.types import ProbeResult
+from aisdk.core.jobs.faces import AsyncJobs, Jobs
+from aisdk.core.jobs.handles import AsyncJob, Job
 from aisdk.core.rag.faces import AsyncRag, Rag
 from aisdk.core.results.page import Rows
 from aisdk.core.runtime.faces import DEFAULT_OPTIONS
@@ -40,6 +42,7 @@ class Session:
         client: What the session works through; other sessions may share it.
         documents: The tenant's documents.
         rag: Search in them.
+        jobs: Work that goes on in the background.
         cache: Values of your own, kept for a while.
         usage: What the tenant has used, and what is left.
     """
@@ -58,6 +61,7 @@ class Session:
         self._owns_client = owns_client
         self.documents = client.face(Documents, "documents", tenant_id, options)
         self.rag = client.face(Rag, "rag", tenant_id, options)
+        self.jobs = client.face(Jobs, "jobs", tenant_id, options)
         self.cache = client.face(Cache, "caching", tenant_id, options)
         self.usage = client.face(Usage, "usage", tenant_id, options)
 
@@ -75,6 +79,15 @@ class Session:
             >>> once.documents.delete("old.md")  # doctest: +SKIP
         """
         return Session(self.client, self.tenant_id, options=_changed(self._options, options))
+
+    def job(self, job_id: str) -> Job[Any]:
+        """A job that this or another process began; costs no I/O.
+
+        Args:
+            job_id: Its name, as ``jobs.list`` shows it.
+        """
+        where = (self.client._portal, self.tenant_id, self._options)  # noqa: SLF001  # its session
+        return Job(job_id, self.client._parts.jobs, *where)  # noqa: SLF001  # its session
 
     def verify_isolation(self) -> Rows[ProbeResult]:
         """Tries every way to reach one tenant's data as another, in throw-away tenants.
@@ -119,6 +132,7 @@ class AsyncSession:
         client: What the session works through; other sessions may share it.
         documents: The tenant's documents.
         rag: Search in them.
+        jobs: Work that goes on in the background.
         cache: Values of your own, kept for a while.
         usage: What the tenant has used, and what is left.
 
@@ -135,6 +149,7 @@ class AsyncSession:
         self._options = checked_options(options)
         self.documents = client.face(AsyncDocuments, "documents", tenant_id, options)
         self.rag = client.face(AsyncRag, "rag", tenant_id, options)
+        self.jobs = client.face(AsyncJobs, "jobs", tenant_id, options)
         self.cache = client.face(AsyncCache, "caching", tenant_id, options)
         self.usage = client.face(AsyncUsage, "usage", tenant_id, options)
 
@@ -148,6 +163,15 @@ class AsyncSession:
             InvalidInput: An option is unknown or out of its range.
         """
         return AsyncSession(self.client, self.tenant_id, options=_changed(self._options, options))
+
+    def job(self, job_id: str) -> AsyncJob[Any]:
+        """A job that this or another process began; costs no I/O.
+
+        Args:
+            job_id: Its name, as ``jobs.list`` shows it.
+        """
+        where = (self.client._portal, self.tenant_id, self._options)  # noqa: SLF001  # its session
+        return AsyncJob(job_id, self.client._parts.jobs, *where)  # noqa: SLF001  # its session
 
     async def verify_isolation(self) -> Rows[ProbeResult]:
         """Tries every way to reach one tenant's data as another, in throw-away tenants.
@@ -180,6 +204,7 @@ class AsyncSession:
         used = client or Client()
         try:
             await used.astart()
+            used.resume(tenant_id)
             yield cls(used, tenant_id)
         finally:
             if client is None:

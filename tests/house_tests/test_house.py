@@ -21,6 +21,8 @@ from aisdk.core.cache.faces import AsyncCache, Cache, ClientCache
 from aisdk.core.cache.service import CacheService
 from aisdk.core.documents.faces import AsyncDocuments, ClientDocuments, Documents
 from aisdk.core.documents.service import DocumentsService
+from aisdk.core.jobs.faces import AsyncJobs, ClientJobs, Jobs
+from aisdk.core.jobs.service import JobsService
 from aisdk.core.rag.faces import AsyncRag, ClientRag, Rag
 from aisdk.core.rag.service import RagService
 from aisdk.core.runtime.logging import LOG_FIELDS
@@ -54,6 +56,7 @@ HEAVY: Final = (
 DOMAINS: Final[list[tuple[type, ...]]] = [
     (CacheService, AsyncCache, Cache, ClientCache),
     (DocumentsService, AsyncDocuments, Documents, ClientDocuments),
+    (JobsService, AsyncJobs, Jobs, ClientJobs),
     (RagService, AsyncRag, Rag, ClientRag),
     (TenantsService, ClientTenants),
     (UsageService, AsyncUsage, Usage, ClientUsage),

@@ -15,7 +15,7 @@ from aisdk.core.documents.sources import Document, FailedSource, LoadOptions, So
 from aisdk.core.documents.urls import from_url
 from aisdk.errors import InvalidInput, Unreadable
 
-__all__ = ["enumerate_sources"]
+__all__ = ["LOCAL", "enumerate_sources"]
 
 LOCAL: Final = ("file://", "local://")
 WHAT: Final = (
@@ -72,6 +72,8 @@ def _from_items(items: Iterable[Any], options: LoadOptions, access: Access) -> I
             yield TextSource("", item, "", {}, options.max_chars)
         elif isinstance(item, Document):
             yield _from_document(item, options)
+        elif isinstance(item, FailedSource):  # of a job, which keeps what failed
+            yield item
         elif isinstance(item, os.PathLike):
             yield from _from_listed(Path(os.fsdecode(item)), options, access)
         else:

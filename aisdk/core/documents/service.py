@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, or_, true, tuple_
 
 from aisdk.core.documents.adding import Adding, Parts
+from aisdk.core.documents.requests import pack, unpack
 from aisdk.core.documents.sources import JSON, LoadOptions
 from aisdk.core.documents.store import DocumentStore
 from aisdk.core.documents.types import (
@@ -22,11 +23,13 @@ from aisdk.core.documents.types import (
     StoredDocument,
     StoreInfo,
 )
+from aisdk.core.jobs.service import JobsService
 from aisdk.core.results.cursor import sign, verify
 from aisdk.core.results.frame import make_item
 from aisdk.core.results.page import AsyncPage, Rows
-from aisdk.core.results.progress import silent
+from aisdk.core.results.progress import Progress, silent
 from aisdk.core.runtime.guard import Guard, Limits
+from aisdk.core.runtime.options import LONGEST_S, CallOptions, call_options
 from aisdk.core.runtime.tenancy import current_standing
 from aisdk.core.runtime.verb import verb
 from aisdk.core.storage.filters import UNSTORABLE, Where, compile_where
@@ -49,17 +52,19 @@ class DocumentsService:
         store: Its SQL.
         parts: What adding needs: embedder, analyzers, language, progress.
         cursor_key: Signs cursors.
+        jobs: Keeps work that goes on in the background.
     """
 
     guard: Guard
     store: DocumentStore
     parts: Parts
     cursor_key: bytes
+    jobs: JobsService
 
     @verb("documents.add", reads=False, bulk=True, rows=SourceOutcome)
     async def add(
-        self, tenant_id: str, what: Any, **options: Unpack[AddOptions]
-    ) -> Rows[SourceOutcome]:
+        self, tenant_id: str, what: Any, *, wait: bool = True, **options: Unpack[AddOptions]
+    ) -> Rows[SourceOutcome] | str:
         """Adds documents, or brings them up to date; safe to run again.
 
         A source is known by its key (absolute path, URL, or the id given). With the content it had
@@ -70,28 +75,38 @@ class DocumentsService:
             tenant_id: The tenant.
             what: A path, folder or glob; a URL that the settings allow; a list of texts,
                 ``Document`` values or paths; or a pandas DataFrame.
+            wait: Whether to return when everything is added. With False a `Job` comes back at
+                once; it is done in the background, and after a crash by whoever connects as the
+                tenant on the same machine. What was stored before that counts as unchanged then.
             options: See `AddOptions`; for a DataFrame ``text=``, ``id=`` or ``source=`` and
                 ``title=`` name columns, the rest becomes metadata.
 
         Returns:
             One row a source: status, document_id, chunks, size_bytes, milliseconds, error_code and
-            hint.
+            hint. With ``wait=False`` a `Job`, whose ``result()`` returns them.
 
         Raises:
             AddFailed: Some sources failed (after all others were added); ``error.result`` has the
                 rows. Not with ``raise_on_error=False``.
-            QuotaExceeded: The tenant's store is full; what fitted was added.
+            QuotaExceeded: The tenant's store is full; what fitted was added. With ``wait=False``:
+                too many jobs have not ended.
             InvalidInput: ``what`` or an option is not acceptable.
             EmbeddingMismatch: The store holds vectors of another model.
 
         Example:
             >>> session.documents.add("docs/")  # doctest: +SKIP
         """
+        given = dict(options)
         show = options.pop("progress", True)
         strict = options.pop("raise_on_error", True)
         load = _load_options(options)
+        if not wait:
+            access = self.parts.access
+            request = await self.parts.in_thread(pack, what, load, access, given)
+            return await self.jobs.submit(tenant_id, "documents.add", request)
+        progress = show if callable(show) else (self.parts.progress if show else silent)
         adding = Adding(self.store, self.parts, tenant_id)
-        outcomes = await adding.run(what, load, self.parts.progress if show else silent)
+        outcomes = await adding.run(what, load, progress)
         result = Rows(SourceOutcome, outcomes)
         failed = sum(outcome[1] == "failed" for outcome in outcomes)
         if strict and any(outcome[6] == QuotaExceeded.code for outcome in outcomes):
@@ -103,6 +118,20 @@ class DocumentsService:
                 result=result,
             )
         return result
+
+    async def work(self, tenant_id: str, request: bytes, progress: Progress) -> Rows[SourceOutcome]:
+        """Does what a job of ``add`` was given, and tells ``progress`` how far it is."""
+
+        def told(_title: str, _unit: str, total: int | None = None) -> Progress:
+            if total is not None:
+                progress.grow(total)
+            return progress
+
+        what, options = await self.parts.in_thread(unpack, request)
+        call_options.set(CallOptions(deadline_s=LONGEST_S))  # of the job's own task
+        done = await self.add(tenant_id, what, progress=told, **options)
+        assert isinstance(done, Rows)  # noqa: S101  # a job waits
+        return done
 
     async def _full(self, tenant_id: str, result: Rows[SourceOutcome]) -> QuotaExceeded:
         """What to raise when documents were refused for want of room."""

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["Progress", "ProgressFactory", "Silent", "TerminalProgress", "silent", "terminal"]
+__all__ = [
+    "Count",
+    "Counted",
+    "Progress",
+    "ProgressFactory",
+    "Silent",
+    "TerminalProgress",
+    "fitting",
+    "silent",
+    "terminal",
+]
+
+Count: TypeAlias = tuple[int, int, int | None]
+"""Units that ended well, those that did not, and how many there are, if that is known."""
 
 
 class Progress(Protocol):
@@ -37,6 +51,35 @@ class Silent:
 
     def grow(self, total: int) -> None:
         """Does nothing with ``total``."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+class Counted:
+    """Counts, and shows nothing: others ask how far it is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._done = self._failed = 0
+        self._total: int | None = None
+
+    @property
+    def count(self) -> Count:
+        """How far it is."""
+        with self._lock:
+            return (self._done, self._failed, self._total)
+
+    def advance(self, done: int = 1, *, failed: int = 0) -> None:
+        """Counts further units."""
+        with self._lock:
+            self._done += done
+            self._failed += failed
+
+    def grow(self, total: int) -> None:
+        """Sets how many units are known so far."""
+        with self._lock:
+            self._total = total
 
     def close(self) -> None:
         """Does nothing."""
@@ -77,3 +120,10 @@ def silent(title: str, unit: str, total: int | None = None) -> Progress:
 def terminal(title: str, unit: str, total: int | None = None) -> Progress:
     """A factory that draws a bar when standard error is a terminal, and else shows nothing."""
     return TerminalProgress(title, unit, total) if sys.stderr.isatty() else Silent()
+
+
+def fitting(title: str, unit: str, total: int | None = None) -> Progress:
+    """The progress for where this runs: a notebook's output, a terminal's bar, or nothing."""
+    from aisdk.notebook.progress import choose_progress
+
+    return choose_progress()(title, unit, total)

@@ -8,7 +8,14 @@ from typing import Any, Final
 
 from aisdk.errors import InvalidInput
 
-__all__ = ["MOST_RETRIES", "CallOptions", "call_options", "checked_options", "is_whole"]
+__all__ = [
+    "LONGEST_S",
+    "MOST_RETRIES",
+    "CallOptions",
+    "call_options",
+    "checked_options",
+    "is_whole",
+]
 
 MOST_RETRIES: Final = 3
 LONGEST_KEY: Final = 255
