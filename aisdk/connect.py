@@ -153,7 +153,8 @@ class Client:
             options: How the call is to be made; a session gives its own.
 
         Returns:
-            One row a probe: probe, tried, leaked, control, passed, milliseconds.
+            One row a probe: probe, tried, leaked, control, passed, milliseconds,
+            error.
 
         Raises:
             ConfigError: This client may not register tenants.

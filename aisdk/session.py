@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, Unpack
 
 from aisdk.connect import Client
 from aisdk.core.cache.faces import AsyncCache, Cache
@@ -16,20 +15,11 @@ from aisdk.core.jobs.handles import AsyncJob, Job
 from aisdk.core.rag.faces import AsyncRag, Rag
 from aisdk.core.results.page import Rows
 from aisdk.core.runtime.faces import DEFAULT_OPTIONS
-from aisdk.core.runtime.options import CallOptions, checked_options
+from aisdk.core.runtime.options import CallOptions, Options, changed_options, checked_options
 from aisdk.core.runtime.tenancy import checked_tenant
 from aisdk.core.usage.faces import AsyncUsage, Usage
-from aisdk.errors import InvalidInput
 
-__all__ = ["AsyncSession", "Options", "Session"]
-
-
-class Options(TypedDict, total=False):
-    """Keywords of ``with_options``; see `CallOptions`."""
-
-    deadline_s: float | None
-    retries: int
-    idempotency_key: str | None
+__all__ = ["AsyncSession", "Session"]
 
 
 class Session:
@@ -78,7 +68,7 @@ class Session:
             >>> once = session.with_options(idempotency_key=order_id)  # doctest: +SKIP
             >>> once.documents.delete("old.md")  # doctest: +SKIP
         """
-        return Session(self.client, self.tenant_id, options=_changed(self._options, options))
+        return Session(self.client, self.tenant_id, options=changed_options(self._options, options))
 
     def job(self, job_id: str) -> Job[Any]:
         """A job that this or another process began; costs no I/O.
@@ -95,7 +85,8 @@ class Session:
         This tenant's own data are not touched.
 
         Returns:
-            One row a probe: probe, tried, leaked, control, passed, milliseconds.
+            One row a probe: probe, tried, leaked, control, passed, milliseconds,
+            error.
 
         Raises:
             ConfigError: This client may not register tenants.
@@ -162,7 +153,9 @@ class AsyncSession:
         Raises:
             InvalidInput: An option is unknown or out of its range.
         """
-        return AsyncSession(self.client, self.tenant_id, options=_changed(self._options, options))
+        return AsyncSession(
+            self.client, self.tenant_id, options=changed_options(self._options, options)
+        )
 
     def job(self, job_id: str) -> AsyncJob[Any]:
         """A job that this or another process began; costs no I/O.
@@ -177,7 +170,8 @@ class AsyncSession:
         """Tries every way to reach one tenant's data as another, in throw-away tenants.
 
         Returns:
-            One row a probe: probe, tried, leaked, control, passed, milliseconds.
+            One row a probe: probe, tried, leaked, control, passed, milliseconds,
+            error.
 
         Raises:
             ConfigError: This client may not register tenants.
@@ -212,13 +206,3 @@ class AsyncSession:
 
     def __repr__(self) -> str:
         return f"<aisdk.AsyncSession of {self.tenant_id} on {self.client!r}>"
-
-
-def _changed(options: CallOptions, changes: Options) -> CallOptions:
-    try:
-        return replace(options, **changes)
-    except TypeError:
-        raise InvalidInput(
-            "with_options has no such option.",
-            hint=f"It takes {', '.join(Options.__annotations__)}.",
-        ) from None

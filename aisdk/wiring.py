@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Parts"]
 
-CLOSED_IN_ORDER: Final = ("embedder", "recorder", "cache", "redis", "database", "platform_database")
+CLOSED_IN_ORDER: Final = (
+    "embedder",
+    "recorder",
+    "cache",
+    "redis",
+    "database",
+    "platform_database",
+    "threads",
+    "fetches",
+)
+FORGOTTEN: Final = (*CLOSED_IN_ORDER[:-2], "intake", "directory", "runner")
 
 
 class Parts(Foundation):
@@ -49,6 +59,7 @@ class Parts(Foundation):
                 self.limiter.spend,
                 _access(self._settings),
                 self.threads.thread,
+                self.fetches.thread,
             ),
             cursor_key=_cursor_key(self._settings),
             jobs=self.jobs,
@@ -197,7 +208,7 @@ class Parts(Foundation):
         """In a forked child: lets go of the parent's connections, model and lease, unclosed."""
         self.lock = threading.RLock()  # the parent's may be held by a thread that is not here
         made = vars(self)
-        for name in ("server", *CLOSED_IN_ORDER, "intake", "directory", "runner"):
+        for name in ("server", *FORGOTTEN):
             if made.get(name) is not None:
                 made[name].forget()
 

@@ -53,7 +53,9 @@ class CacheService:
         return default if packed is None else _unpacked(packed)
 
     @verb("cache.set", reads=False, stored=False)
-    async def set(self, tenant_id: str, key: str, value: Any, *, ttl_s: float) -> bool:
+    async def set(
+        self, tenant_id: str, key: str, value: Any, *, ttl_s: float | None = None
+    ) -> bool:
         """Keeps a value for a while.
 
         Args:
@@ -61,7 +63,8 @@ class CacheService:
             key: 1 to 512 printable characters.
             value: None, a truth value, a number below 2**64, text, bytes, a datetime with a time
                 zone, or lists and dicts of these; at most 1 MiB.
-            ttl_s: For how long, in seconds, above 0, at most 30 days.
+            ttl_s: For how long, in seconds, above 0, at most 30 days; there is no default. Up to a
+                tenth less, so that values set together do not all end at once.
 
         Returns:
             Whether it is kept.
@@ -70,8 +73,8 @@ class CacheService:
             InvalidInput: The key, the value or the time is not acceptable.
         """
         key = _checked_key(key)
-        _check_ttl(ttl_s)
-        return await self.cache.put(tenant_id, NAMESPACE, key, _packed(value), ttl_s)
+        seconds = _checked_ttl(ttl_s)
+        return await self.cache.put(tenant_id, NAMESPACE, key, _packed(value), seconds)
 
     @verb("cache.delete", reads=False, stored=False)
     async def delete(self, tenant_id: str, key: str) -> bool:
@@ -94,13 +97,14 @@ def _checked_key(key: Any) -> str:
     return key
 
 
-def _check_ttl(ttl_s: Any) -> None:
+def _checked_ttl(ttl_s: Any) -> float:
     number = isinstance(ttl_s, int | float) and not isinstance(ttl_s, bool)
     if not number or not 0 < ttl_s <= LONGEST_S:
         raise InvalidInput(
             "ttl_s must be a number of seconds above 0, at most 30 days.",
             hint="Every value is kept for a while only: set(key, value, ttl_s=3600).",
         )
+    return float(ttl_s)
 
 
 def _packed(value: Any) -> bytes:

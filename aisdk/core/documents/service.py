@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, or_, true, tuple_
 
 from aisdk.core.documents.adding import Adding, Parts
+from aisdk.core.documents.loading import is_remote
 from aisdk.core.documents.requests import pack, unpack
 from aisdk.core.documents.sources import JSON, LoadOptions
 from aisdk.core.documents.store import DocumentStore
@@ -102,7 +103,8 @@ class DocumentsService:
         load = _load_options(options)
         if not wait:
             access = self.parts.access
-            request = await self.parts.in_thread(pack, what, load, access, given)
+            in_thread = self.parts.in_fetch if is_remote(what) else self.parts.in_thread
+            request = await in_thread(pack, what, load, access, given)
             return await self.jobs.submit(tenant_id, "documents.add", request)
         progress = show if callable(show) else (self.parts.progress if show else silent)
         adding = Adding(self.store, self.parts, tenant_id)

@@ -19,11 +19,22 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast, overload
+from typing import (
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from aisdk.core.results.page import AsyncPage, Page
 from aisdk.core.runtime.loop import LoopThread
-from aisdk.core.runtime.options import CallOptions, call_options
+from aisdk.core.runtime.options import CallOptions, Options, call_options, changed_options
 from aisdk.core.runtime.tenancy import checked_tenant
 
 __all__ = ["DEFAULT_OPTIONS", "Face", "administered", "blocking", "bound", "hosted"]
@@ -52,6 +63,18 @@ class Face(Generic[D]):
         self._portal = portal
         self._tenant_id = tenant_id
         self._options = options
+
+    def with_options(self, **options: Unpack[Options]) -> Self:
+        """The same face, whose calls are made with these options; costs no I/O.
+
+        Args:
+            options: ``deadline_s``, ``retries``, ``idempotency_key``; see `CallOptions`.
+
+        Raises:
+            InvalidInput: An option is unknown or out of its range.
+        """
+        changed = changed_options(self._options, options)
+        return type(self)(self._service, self._portal, self._tenant_id, changed)
 
     def _body(
         self, call: Callable[..., Coroutine[Any, Any, R]], *args: Any, **kwargs: Any
