@@ -19,6 +19,7 @@ from aisdk import Document, Receipt, Tier
 from aisdk.errors import (
     AisdkError,
     Conflict,
+    DeadlineExceeded,
     InvalidInput,
     NotFound,
     QuotaExceeded,
