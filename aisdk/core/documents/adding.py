@@ -138,9 +138,11 @@ class Adding:
                     self._progress.grow(len(self._outcomes))
             await self._flush()
             await self._stored()
-        finally:
+        except BaseException:
             await self._abandon()
-            self._progress.close()
+            self._progress.close("stopped: what was added stays, add again to go on")
+            raise
+        self._progress.close()
         return self._outcomes
 
     def _check_model(self, info: StoreInfo) -> None:
@@ -287,7 +289,8 @@ class Adding:
                 self._settle(read, status, len(item.spans))
             else:
                 self._settle(read, "unchanged", 0)
-        self._progress.advance(len(stored))
+        chunks = sum(len(item.spans) for item in stored)
+        self._progress.advance(len(stored), chunks=chunks)
         if put.refused:
             self._is_full = True
             await self._fail(_refused(item.read) for item in waiting if item not in stored)
