@@ -49,7 +49,7 @@ browser: .venv/ready ## See the notebooks in JupyterLab through chromium
 	$(BIN)/python -m pytest -rs tests/browser_tests
 
 site: .venv/ready ## Build the documentation in build/site; warnings are errors
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/site
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/site
 	@echo "Open build/site/index.html."
 
 format: .venv/ready ## Format the code

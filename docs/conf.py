@@ -1,4 +1,7 @@
-"""How the site is built: ``make site``. Neither the build nor its pages need a network."""
+"""How the site is built: ``make site``. Neither the build nor its pages need a network.
+
+Its source is the whole repository, so that links lead to the same places here and on a forge.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,19 @@ author = "the aisdk authors"
 version = release = aisdk.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["**/.ipynb_checkpoints", "adr/README.md"]
-default_role = "py:obj"  # docstrings write `Page` for what should be a link where there is one
+root_doc = "docs/index"
+include_patterns = ["docs/**", "notebooks/*.ipynb", "CHANGELOG.md", "SECURITY.md"]
+exclude_patterns = [".*", "aisdk", "benchmarks", "build", "tests", "docs/adr/README.md"]
+default_role = "any"  # docstrings write `Page` for a link
 
 autodoc_member_order = "bysource"
 add_module_names = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 90
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True  # attributes stand in a list, not as members that are listed already
+napoleon_use_ivar = True  # attributes in a list; the signature has their types
+napoleon_attr_annotations = False
+napoleon_use_rtype = False  # a type would be the words before a colon in Returns
 
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # the outputs that the notebooks were saved with
@@ -26,6 +33,7 @@ nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # by default from other hosts
 html_theme = "pydata_sphinx_theme"
 html_title = "aisdk"
 html_static_path = ["static"]
+html_extra_path = ["root"]  # leads from the root of the site to its first page
 html_css_files = ["site.css"]
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system
 html_show_copyright = False

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from documentation import DOCS, built
+from documentation import ROOT, built
 from proxy import FaultProxy
 
 import aisdk
@@ -90,7 +90,7 @@ def short_home() -> Iterator[Path]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The documentation site, built without a warning."""
     folder = tmp_path_factory.mktemp("site")
-    assert built(DOCS, folder) == ""
+    assert built(ROOT, folder) == ""
     return folder
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-DOCS: Final = Path(__file__).parents[1] / "docs"
+ROOT: Final = Path(__file__).parents[1]
 OFFLINE: Final = """
 import sys
 
@@ -21,11 +21,11 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def built(docs: Path, site: Path) -> str:
-    """Builds ``docs`` in ``site``; what it complains of, which is nothing if it succeeds."""
+def built(root: Path, site: Path) -> str:
+    """Builds the site of the repository at ``root``; what it complains of, if it fails."""
     flags = ("--quiet", "--fail-on-warning", "--keep-going")
     done = subprocess.run(  # noqa: S603  # this interpreter, Sphinx
-        [sys.executable, "-c", OFFLINE, *flags, str(docs), str(site)],
+        [sys.executable, "-c", OFFLINE, *flags, "-c", str(root / "docs"), str(root), str(site)],
         capture_output=True,
         text=True,
         check=False,

@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 from bs4 import BeautifulSoup, Tag
-from documentation import DOCS, built
+from documentation import ROOT, built
 
 import aisdk
 import aisdk.core
@@ -23,7 +23,7 @@ from aisdk.core.runtime.faces import Face
 from aisdk.core.runtime.verb import catalogue
 from aisdk.settings import Settings
 
-NOTEBOOKS: Final = sorted(DOCS.parent.glob("notebooks/*.ipynb"))
+NOTEBOOKS: Final = sorted(ROOT.glob("notebooks/*.ipynb"))
 LOADED: Final = re.compile(r"""(?:url\(|@import)\s*['"]?\s*(?:https?:)?//""", re.IGNORECASE)
 FOREIGN: Final = re.compile(r"\s*(?:\w+:)?//", re.IGNORECASE)
 STRANGERS: Final = [
@@ -123,7 +123,7 @@ def test_everything_exported_is_in_the_reference(entries: dict[str, Tag]) -> Non
 
 def test_every_setting_is_in_the_reference(site: Path) -> None:
     """As a variable and as a field."""
-    for page in ("settings.html", "reference/settings.html"):
+    for page in ("docs/settings.html", "docs/reference/settings.html"):
         text = BeautifulSoup((site / page).read_text("utf-8"), "html.parser").get_text()
         told = set(re.findall(r"AISDK_[A-Z_]+", text))
         assert {f"AISDK_{name.upper()}" for name in Settings.model_fields} - told == set()
@@ -164,24 +164,19 @@ def test_notebook_is_shown_with_its_saved_outputs(site: Path, path: Path) -> Non
     ("text", "named"),
     [
         ("[a link](nowhere.md)", "nowhere.md"),
-        ("```{eval-rst}\n.. autoclass:: aisdk.Nothing\n```", "aisdk.Nothing"),
+        ("```{eval-rst}\n.. autoclass:: aisdk.Nothing\n```", "'Nothing'"),
     ],
 )
 def test_broken_page_fails_the_build(tmp_path: Path, text: str, named: str) -> None:
     """Warnings are errors."""
-    docs = tmp_path / "docs"
-    docs.mkdir()
-    shutil.copy(DOCS / "conf.py", docs)
-    (docs / "static").mkdir()
-    (docs / "static" / "site.css").touch()
-    (docs / "index.md").write_text(f"# Broken\n\n{text}\n", "utf-8")
-    assert named in built(docs, tmp_path / "site")
+    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("*.md"))
+    (tmp_path / "docs" / "index.md").write_text(f"# Broken\n\n{text}\n", "utf-8")
+    assert named in built(tmp_path, tmp_path / "build")
 
 
 def test_build_that_asks_the_network_fails(tmp_path: Path) -> None:
     """The control: the build's Python refuses a name to be looked up."""
     docs = tmp_path / "docs"
     docs.mkdir()
-    (docs / "index.md").touch()
     (docs / "conf.py").write_text("import socket\nsocket.getaddrinfo('example.org', 80)\n")
-    assert "the build asked the network" in built(docs, tmp_path / "site")
+    assert "the build asked the network" in built(tmp_path, tmp_path / "build")

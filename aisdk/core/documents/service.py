@@ -95,7 +95,9 @@ class DocumentsService:
             EmbeddingMismatch: The store holds vectors of another model.
 
         Example:
-            >>> session.documents.add("docs/")  # doctest: +SKIP
+            >>> session.documents.add("docs/").to_frame()[["status", "chunks"]]
+              status  chunks
+            0  added       1
         """
         given = dict(options)
         show = options.pop("progress", True)
@@ -162,6 +164,10 @@ class DocumentsService:
 
         Raises:
             NotFound: There is no such document.
+
+        Example:
+            >>> session.documents.get("dates").text
+            'Use strptime to parse a date.'
         """
         row = await self.store.one(tenant_id, _is(key))
         if row is None:
@@ -191,6 +197,10 @@ class DocumentsService:
         Raises:
             InvalidInput: A limit, filter, order or cursor is not acceptable.
             TenantMismatch: The cursor is of another tenant or listing.
+
+        Example:
+            >>> [document.source for document in session.documents.list(order="-source")]
+            ['gzip', 'dates']
         """
         _check_range("limit", limit, LIMIT)
         order = options.get("order", "source")
@@ -229,7 +239,12 @@ class DocumentsService:
 
     @verb("documents.count", reads=True)
     async def count(self, tenant_id: str, *, where: Where | None = None) -> int:
-        """How many documents the tenant has, or how many meet ``where``."""
+        """How many documents the tenant has, or how many meet ``where``.
+
+        Example:
+            >>> session.documents.count(where={"year": {">=": 2020}})
+            0
+        """
         return await self.store.count(tenant_id, and_(compile_where(where), _in_state("ready")))
 
     @verb("documents.update", reads=False)
@@ -255,6 +270,9 @@ class DocumentsService:
         Raises:
             NotFound: There is no such document.
             InvalidInput: Neither is given, or the metadata are not JSON.
+
+        Example:
+            >>> session.documents.update("dates", metadata={"year": 2024})
         """
         values: dict[str, Any] = {}
         if title is not None:
@@ -283,6 +301,10 @@ class DocumentsService:
         Raises:
             InvalidInput: Neither or both are given.
             NotFound: ``key`` is given and there is no such document.
+
+        Example:
+            >>> session.documents.delete("gzip")
+            1
         """
         if (key is None) == (where is None):
             raise InvalidInput(
@@ -296,7 +318,12 @@ class DocumentsService:
 
     @verb("documents.info", reads=True)
     async def info(self, tenant_id: str) -> StoreInfo:
-        """How the tenant's documents are stored: language, embedding model, and how many."""
+        """How the tenant's documents are stored: language, embedding model, and how many.
+
+        Example:
+            >>> session.documents.info().documents
+            2
+        """
         info = await self.store.info(tenant_id)
         return info or StoreInfo(self.parts.language, None, None, 0, 0)
 
@@ -311,6 +338,9 @@ class DocumentsService:
         Raises:
             InvalidInput: The language is unknown.
             Conflict: The store already holds documents.
+
+        Example:
+            >>> await client.documents.set_language("bonn", "german")
         """
         if not isinstance(language, str):
             raise InvalidInput("language is the name of a language.", hint="Write german.")

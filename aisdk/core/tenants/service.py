@@ -106,6 +106,10 @@ class TenantsService:
         Raises:
             Conflict: There is such a tenant.
             InvalidInput: The name, the tier or a setting is not acceptable.
+
+        Example:
+            >>> (await client.tenants.create("globex", tier="standard")).state
+            'active'
         """
         checked_tenant(tenant_id)
         settings = self._checked_settings(settings or {})
@@ -143,6 +147,9 @@ class TenantsService:
 
         Raises:
             InvalidInput: A limit, state or cursor is not acceptable.
+
+        Example:
+            >>> frame = (await client.tenants.list(state="suspended")).to_frame()
         """
         if not is_whole(limit, 1, LARGEST_PAGE):
             raise InvalidInput(f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.")
