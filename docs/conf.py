@@ -32,6 +32,7 @@ nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # by default from other hosts
 
 html_theme = "pydata_sphinx_theme"
 html_title = "aisdk"
+html_sidebars: dict[str, list[str]] = {"docs/how-to": [], "CHANGELOG": []}  # nothing below them
 html_static_path = ["static"]
 html_extra_path = ["root"]  # leads from the root of the site to its first page
 html_css_files = ["site.css"]
