@@ -164,10 +164,6 @@ class DocumentsService:
 
         Raises:
             NotFound: There is no such document.
-
-        Example:
-            >>> session.documents.get("dates").text
-            'Use strptime to parse a date.'
         """
         row = await self.store.one(tenant_id, _is(key))
         if row is None:
@@ -239,12 +235,7 @@ class DocumentsService:
 
     @verb("documents.count", reads=True)
     async def count(self, tenant_id: str, *, where: Where | None = None) -> int:
-        """How many documents the tenant has, or how many meet ``where``.
-
-        Example:
-            >>> session.documents.count(where={"year": {">=": 2020}})
-            0
-        """
+        """How many documents the tenant has, or how many meet ``where``."""
         return await self.store.count(tenant_id, and_(compile_where(where), _in_state("ready")))
 
     @verb("documents.update", reads=False)
@@ -270,9 +261,6 @@ class DocumentsService:
         Raises:
             NotFound: There is no such document.
             InvalidInput: Neither is given, or the metadata are not JSON.
-
-        Example:
-            >>> session.documents.update("dates", metadata={"year": 2024})
         """
         values: dict[str, Any] = {}
         if title is not None:
@@ -301,10 +289,6 @@ class DocumentsService:
         Raises:
             InvalidInput: Neither or both are given.
             NotFound: ``key`` is given and there is no such document.
-
-        Example:
-            >>> session.documents.delete("gzip")
-            1
         """
         if (key is None) == (where is None):
             raise InvalidInput(
@@ -318,12 +302,7 @@ class DocumentsService:
 
     @verb("documents.info", reads=True)
     async def info(self, tenant_id: str) -> StoreInfo:
-        """How the tenant's documents are stored: language, embedding model, and how many.
-
-        Example:
-            >>> session.documents.info().documents
-            2
-        """
+        """How the tenant's documents are stored: language, embedding model, and how many."""
         info = await self.store.info(tenant_id)
         return info or StoreInfo(self.parts.language, None, None, 0, 0)
 
@@ -338,9 +317,6 @@ class DocumentsService:
         Raises:
             InvalidInput: The language is unknown.
             Conflict: The store already holds documents.
-
-        Example:
-            >>> await client.documents.set_language("bonn", "german")
         """
         if not isinstance(language, str):
             raise InvalidInput("language is the name of a language.", hint="Write german.")
