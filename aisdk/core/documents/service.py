@@ -193,10 +193,6 @@ class DocumentsService:
         Raises:
             InvalidInput: A limit, filter, order or cursor is not acceptable.
             TenantMismatch: The cursor is of another tenant or listing.
-
-        Example:
-            >>> [document.source for document in session.documents.list(order="-source")]
-            ['gzip', 'dates']
         """
         _check_range("limit", limit, LIMIT)
         order = options.get("order", "source")

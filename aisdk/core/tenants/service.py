@@ -147,9 +147,6 @@ class TenantsService:
 
         Raises:
             InvalidInput: A limit, state or cursor is not acceptable.
-
-        Example:
-            >>> frame = (await client.tenants.list(state="suspended")).to_frame()
         """
         if not is_whole(limit, 1, LARGEST_PAGE):
             raise InvalidInput(f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.")
