@@ -53,7 +53,8 @@ def connect(tenant_id: str, *, client: Client | None = None) -> Session:
         Unavailable: The database cannot be reached.
 
     Example:
-        >>> session = aisdk.connect("acme")  # doctest: +SKIP
+        >>> session = aisdk.connect("acme")
+        >>> session.close()
     """
     from aisdk.session import Session
 
@@ -84,8 +85,9 @@ class Client:
         ConfigError: A setting is missing or wrong.
 
     Example:
-        >>> client = aisdk.Client()  # doctest: +SKIP
-        >>> await client.rag.query("acme", "how do I parse a date?")  # doctest: +SKIP
+        >>> client = aisdk.Client()
+        >>> page = await client.rag.query("acme", "how do I parse a date?")
+        >>> await client.aclose()
     """
 
     def __init__(self, settings: Settings | None = None) -> None:

@@ -48,6 +48,10 @@ class CacheService:
 
         Raises:
             InvalidInput: The key is not acceptable.
+
+        Example:
+            >>> session.cache.get("prices", default={})
+            {}
         """
         packed = await self.cache.get(tenant_id, NAMESPACE, _checked_key(key))
         return default if packed is None else _unpacked(packed)
@@ -71,6 +75,10 @@ class CacheService:
 
         Raises:
             InvalidInput: The key, the value or the time is not acceptable.
+
+        Example:
+            >>> session.cache.set("prices", {"pump": 12.5}, ttl_s=3600)
+            True
         """
         key = _checked_key(key)
         seconds = _checked_ttl(ttl_s)
@@ -82,12 +90,20 @@ class CacheService:
 
         Raises:
             InvalidInput: The key is not acceptable.
+
+        Example:
+            >>> session.cache.delete("prices")
+            False
         """
         return await self.cache.delete(tenant_id, NAMESPACE, _checked_key(key))
 
     @verb("cache.stats", reads=True)
     async def stats(self, tenant_id: str) -> Rows[CacheInfo]:
-        """How often the tenant's values were found in the cache by this client, by namespace."""
+        """How often the tenant's values were found in the cache by this client, by namespace.
+
+        Example:
+            >>> frame = session.cache.stats().to_frame()
+        """
         return Rows(CacheInfo, self.cache.stats(tenant_id))
 
 

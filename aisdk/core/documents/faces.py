@@ -33,8 +33,8 @@ class AsyncDocuments(Face[DocumentsService]):
         done = await self._add(what, wait=wait, **options)
         return done if isinstance(done, Rows) else AsyncJob(done, *_jobs(self))
 
-    add.__doc__ = DocumentsService.add.__doc__
     _add = bound(DocumentsService.add)
+    add.__doc__ = _add.__doc__
     get = bound(DocumentsService.get)
     list = bound(DocumentsService.list)
     count = bound(DocumentsService.count)
@@ -63,8 +63,8 @@ class Documents(Face[DocumentsService]):
         done = self._add(what, wait=wait, **options)
         return done if isinstance(done, Rows) else Job(done, *_jobs(self))
 
-    add.__doc__ = DocumentsService.add.__doc__
     _add = blocking(DocumentsService.add)
+    add.__doc__ = _add.__doc__
     get = blocking(DocumentsService.get)
     list = blocking(DocumentsService.list)
     count = blocking(DocumentsService.count)
@@ -106,8 +106,8 @@ class ClientDocuments(Face[DocumentsService]):
         done = await adding
         return done if isinstance(done, Rows) else AsyncJob(done, *_jobs(self, tenant_id))
 
-    add.__doc__ = DocumentsService.add.__doc__
     _add = hosted(DocumentsService.add)
+    add.__doc__ = _add.__doc__
     get = hosted(DocumentsService.get)
     list = hosted(DocumentsService.list)
     count = hosted(DocumentsService.count)

@@ -95,7 +95,9 @@ class DocumentsService:
             EmbeddingMismatch: The store holds vectors of another model.
 
         Example:
-            >>> session.documents.add("docs/")  # doctest: +SKIP
+            >>> session.documents.add("docs/").to_frame()[["status", "chunks"]]
+              status  chunks
+            0  added       1
         """
         given = dict(options)
         show = options.pop("progress", True)

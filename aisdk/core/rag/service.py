@@ -99,7 +99,7 @@ class RagService:
             EmbeddingMismatch: The store's vectors are of another model or dimension.
 
         Example:
-            >>> session.rag.query("how do I parse a date?", top_k=5).to_frame()  # doctest: +SKIP
+            >>> frame = session.rag.query("how do I parse a date?", top_k=5).to_frame()
         """
         request, vector = request_of(text, top_k, where, options)
         if vector is not None and _is_plain(request):

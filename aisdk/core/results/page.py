@@ -314,7 +314,7 @@ class Page(Rows[T]):
             A page of at most ``max_rows`` rows (or of this page's rows, when they are more).
 
         Example:
-            >>> frame = session.documents.list().collect().to_frame()  # doctest: +SKIP
+            >>> frame = session.documents.list().collect().to_frame()
         """
         shown = self._progress if progress else silent
         source = self._source

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Coroutine
 from typing import (
     Any,
@@ -40,6 +41,9 @@ from aisdk.core.runtime.tenancy import checked_tenant
 __all__ = ["DEFAULT_OPTIONS", "Face", "administered", "blocking", "bound", "hosted"]
 
 DEFAULT_OPTIONS: Final = CallOptions()
+
+# A docstring's line about the tenant; its whole section, where that has no other line.
+_TENANT: Final = re.compile(r"^ *Args:\n +tenant_id: .*\n\n|^ +tenant_id: .*\n", re.MULTILINE)
 
 D = TypeVar("D")
 P = ParamSpec("P")
@@ -162,7 +166,11 @@ def blocking(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., A
         result = self._portal.call(self._body(method, self._tenant_id, *args, **kwargs))
         return Page.of(result, self._portal.call) if isinstance(result, AsyncPage) else result
 
-    return _dressed(face, method, drop=1)
+    dressed = _dressed(face, method, drop=1)
+    signature = inspect.signature(dressed)
+    returned = str(signature.return_annotation).removeprefix("Async")  # AsyncPage[Hit]: Page[Hit]
+    dressed.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]  # read by inspect
+    return dressed
 
 
 def _dressed(
@@ -173,5 +181,7 @@ def _dressed(
     del face.__wrapped__  # type: ignore[attr-defined]  # it would bring the tenant back into help()
     signature = inspect.signature(method)
     own, *rest = signature.parameters.values()
+    if drop:
+        face.__doc__ = _TENANT.sub("", method.__doc__ or "")
     face.__signature__ = signature.replace(parameters=[own, *rest[drop:]])  # type: ignore[attr-defined]  # read by inspect
     return face

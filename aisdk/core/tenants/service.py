@@ -106,6 +106,10 @@ class TenantsService:
         Raises:
             Conflict: There is such a tenant.
             InvalidInput: The name, the tier or a setting is not acceptable.
+
+        Example:
+            >>> (await client.tenants.create("globex", tier="standard")).state
+            'active'
         """
         checked_tenant(tenant_id)
         settings = self._checked_settings(settings or {})
