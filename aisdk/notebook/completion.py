@@ -15,7 +15,6 @@ from IPython.core.completer import (
 )
 
 from aisdk.core.runtime.options import CallOptions
-from aisdk.core.tenants.faces import ClientTenants
 from aisdk.notebook.command import OPTIONS
 
 __all__ = ["Completion"]
@@ -99,6 +98,8 @@ def _is_harmless(source: str) -> bool:
 
 
 def _tenants(session: Any) -> list[str]:
+    from aisdk.core.tenants.faces import ClientTenants
+
     options = CallOptions(deadline_s=_DEADLINE_S, retries=0)
     client = session.client
     register = client.face(ClientTenants, "tenants", options=options)

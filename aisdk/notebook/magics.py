@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 from traitlets import Enum, Int, ObjectName
 
-from aisdk.connect import connect
 from aisdk.core.results.page import Page, Rows
 from aisdk.errors import ConfigError, InvalidInput
 from aisdk.notebook.command import interpolated, read_command, value_of
-from aisdk.session import Session
+
+if TYPE_CHECKING:
+    from aisdk.session import Session
 
 __all__ = ["AisdkMagics", "Status"]
 
@@ -132,6 +133,10 @@ class AisdkMagics(Magics):
     def find(self, name: str) -> Session | None:
         """The session in a variable, or in the one that the magics use where no name is given."""
         held = self.shell.user_ns.get(name or self.session)
+        if held is None:
+            return None
+        from aisdk.session import Session  # takes long; whoever has a session has paid for it
+
         return held if isinstance(held, Session) else None
 
     def _session(self) -> Session:
@@ -154,6 +159,8 @@ class AisdkMagics(Magics):
                     "%aisdk connect takes a tenant.",
                     hint="Write %aisdk connect TENANT, or %aisdk connect TENANT --as NAME.",
                 )
+        from aisdk.connect import connect
+
         session = connect(value_of(tenant, self.shell.user_ns))
         self.session = name
         self.shell.push({name: session})
