@@ -44,6 +44,7 @@ HEAVY: Final = (
     "asyncpg",
     "bs4",
     "ipywidgets",
+    "matplotlib",
     "numpy",
     "onnxruntime",
     "opentelemetry",

@@ -23,6 +23,7 @@ from aisdk.errors import InvalidInput, NotFound
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from matplotlib.axes import Axes
 
 __all__ = ["AsyncPage", "Call", "Fetch", "Hop", "Page", "Rows"]
 
@@ -130,6 +131,23 @@ class Rows(Generic[T]):
         attrs: dict[Any, Any] = {**self.attrs, "cursor": self.cursor}
         frame.attrs = attrs
         return frame
+
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """The rows as a plot: hits, stages, documents, usage or limits.
+
+        Args:
+            ax: Axes to draw on; by default those of a new figure.
+
+        Returns:
+            Plain matplotlib axes, to be restyled at will.
+
+        Raises:
+            ConfigError: The package of the ``plots`` extra is not installed.
+            InvalidInput: These rows have no plot.
+        """
+        from aisdk.notebook.plots import plot
+
+        return plot(self, ax)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         table: Any = self.to_arrow()
