@@ -85,6 +85,13 @@ class AisdkError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
 
+    def _repr_html_(self) -> str:
+        from aisdk.core.results.html import render_record
+
+        told = {"message": self.message, "hint": self.hint, "code": self.code}
+        shown = [(name, text) for name, text in told.items() if text]
+        return render_record(type(self).__name__, shown)
+
 
 class ConfigError(AisdkError):
     """A setting is missing or wrong."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aisdk.core.results.record import Shown
+
 __all__ = ["CacheInfo"]
 
 
 @dataclass(frozen=True, slots=True)
-class CacheInfo:
+class CacheInfo(Shown):
     """A row of ``cache.stats``, since this client was made.
 
     Attributes:

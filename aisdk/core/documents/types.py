@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aisdk.core.documents.sources import JSON
 from aisdk.core.results.progress import ProgressFactory
+from aisdk.core.results.record import Shown
 
 __all__ = [
     "AddOptions",
@@ -52,7 +53,7 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentInfo:
+class DocumentInfo(Shown):
     """A row of ``documents.list``: a document without its text."""
 
     document_id: str
@@ -68,7 +69,7 @@ class DocumentInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredDocument:
+class StoredDocument(Shown):
     """A document with its text, as ``documents.get`` gives it."""
 
     document_id: str
@@ -83,7 +84,7 @@ class StoredDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceOutcome:
+class SourceOutcome(Shown):
     """A row of what ``documents.add`` returns: what became of one source.
 
     Attributes:
@@ -108,7 +109,7 @@ class SourceOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreInfo:
+class StoreInfo(Shown):
     """How a tenant's documents are stored: what ``documents.info`` gives."""
 
     language: str

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aisdk.core.results.record import Shown
+
 __all__ = ["ProbeResult"]
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeResult:
+class ProbeResult(Shown):
     """A row of ``verify_isolation``: one way to reach another tenant's data, tried out.
 
     Attributes:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from aisdk.core.results.page import Rows
 from aisdk.core.results.progress import Progress
+from aisdk.core.results.record import Shown
 
 __all__ = ["ENDED", "Claimed", "JobInfo", "Kind", "State"]
 
@@ -18,7 +19,7 @@ ENDED: Final = frozenset({"done", "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
-class JobInfo:
+class JobInfo(Shown):
     """How a job stands: a row of ``jobs.list``.
 
     Attributes:

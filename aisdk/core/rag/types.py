@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aisdk.core.results.frame import JSON
+from aisdk.core.results.record import Shown
 
 __all__ = ["Hit", "ManyOptions", "Mode", "QueryEmbedder", "QueryHit", "QueryOptions", "Stage"]
 
@@ -30,7 +31,7 @@ class QueryEmbedder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Shown):
     """One chunk that answers a query.
 
     Attributes:
@@ -67,7 +68,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class QueryHit:
+class QueryHit(Shown):
     """A row of ``rag.query_many``: a hit under the key of its query."""
 
     query: str
@@ -88,7 +89,7 @@ class QueryHit:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Shown):
     """A row of ``rag.explain``: one step of a query.
 
     Attributes:

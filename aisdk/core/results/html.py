@@ -7,14 +7,16 @@ script and no other file, has no ids, and reads well where styles are stripped.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
+from typing import Any, Final
 
-from aisdk.core.results.frame import Column
+from aisdk.core.results.frame import Column, Record
 from aisdk.core.results.text import Preview, cell_text, shared_decimals
 
-__all__ = ["render_html"]
+__all__ = ["render_html", "render_record"]
 
 _MOST_ROWS = 200
 _MOST_BYTES = 500_000
@@ -24,15 +26,20 @@ _MOST_TEXT = 2_000  # characters of a cell that are kept at all
 _SHORT = 24  # characters of a text that stays on one line
 _MANY_COLUMNS = 8  # above, columns that say little are told in the foot
 _PLACES = frozenset({"document_id", "start", "end"})  # for programs, which read the frame
+# Numbers with a bar: beside the largest of their column, or beside another column of their row.
+_BARS = frozenset({"score", "lexical_score", "dense_score", "milliseconds"})
+_WHOLES: Final[Mapping[str, str]] = {"used": "most", "done": "total"}
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 # Colours: those of VS Code, else those of Jupyter, else our own for a light or dark system.
 # Marks let the paper through, as Jupyter's pale colours are the same in its dark theme.
 # The doubled class outweighs what Jupyter says of all tables: fixed layout, text to the right.
 _STYLE = """
-.aisdk-rows{--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--paper:#fff;overflow:auto;max-height:40em}
+.aisdk-rows{--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--paper:#fff;--bar:#0969da;
+overflow:auto;max-height:40em}
 @media(prefers-color-scheme:dark){
-.aisdk-rows{--ink:#e6edf3;--soft:#9aa4af;--line:#3d444d;--paper:#0d1117}}
+.aisdk-rows{--ink:#e6edf3;--soft:#9aa4af;--line:#3d444d;--paper:#0d1117;
+--bar:#4493f8}}
 .aisdk-rows.aisdk-rows table{border-collapse:separate;border-spacing:0;font-size:.9em;
 table-layout:auto;margin:0;color:var(--vscode-editor-foreground,var(--jp-content-font-color1,
 var(--ink)))}
@@ -45,6 +52,9 @@ max-width:36em;min-width:0;white-space:nowrap;
 border-bottom:1px solid var(--vscode-panel-border,var(--jp-border-color2,var(--line)))}
 .aisdk-rows.aisdk-rows :is(thead th,tfoot td){position:sticky;top:0;bottom:0;z-index:1}
 .aisdk-rows.aisdk-rows th{white-space:normal;vertical-align:bottom}
+.aisdk-rows.aisdk-rows tbody th{vertical-align:top;font-weight:600}
+.aisdk-rows .bar{display:block;height:.2em;min-width:1px;margin-top:.1em;
+background:var(--vscode-progressBar-background,var(--jp-brand-color1,var(--bar)))}
 .aisdk-rows.aisdk-rows tbody td.long{white-space:normal;overflow-wrap:anywhere;min-width:11em}
 .aisdk-rows.aisdk-rows :is(th,tbody td).number{text-align:right;font-variant-numeric:tabular-nums}
 .aisdk-rows details p{white-space:pre-wrap;margin:.3em 0}
@@ -65,15 +75,32 @@ def render_html(preview: Preview) -> str:
     heads = "".join(_head(preview.columns[place]) for place in shown)
     rows = list(_rows(preview, shown))
     foot = " · ".join([preview.count(len(rows)), *alike])
+    return _framed(
+        preview.title,
+        f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
+        f'<tfoot><tr><td colspan="{len(shown)}">{escape(foot)}</td></tr></tfoot>',
+    )
+
+
+def render_record(title: str, fields: Iterable[tuple[str, Any]]) -> str:
+    """One record as a table of two columns: the names of its fields and their values.
+
+    Long texts are folded into ``details`` and kept up to 2,000 characters; ids are shown whole.
+    """
+    rows = "".join(
+        f'<tr><th scope="row">{_named(name)}</th>{_cell(value, None)}</tr>'
+        for name, value in fields
+    )
+    return _framed(title, f"<tbody>{rows}</tbody>")
+
+
+def _framed(title: str, content: str) -> str:
+    """A table that brings its style and can be scrolled from the keyboard."""
     return (
         f"<style>{_STYLE}</style>"
         # The class names keep MathJax from typesetting what stands between two dollar signs.
-        '<div class="aisdk-rows tex2jax_ignore mathjax_ignore" role="region" tabindex="0" '
-        'aria-label="Table"><table>'
-        f"<caption>{escape(preview.title)}</caption>"
-        f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
-        f'<tfoot><tr><td colspan="{len(shown)}">{escape(foot)}</td></tr></tfoot>'
-        "</table></div>"
+        '<div class="aisdk-rows tex2jax_ignore mathjax_ignore" role="group" tabindex="0" '
+        f'aria-label="Table"><table><caption>{escape(title)}</caption>{content}</table></div>'
     )
 
 
@@ -109,8 +136,11 @@ def _is_text(value: object) -> bool:
 
 def _head(column: Column) -> str:
     kind = ' class="number"' if _is_number(column) else ""
-    name = escape(column.name).replace("_", "_<wbr>")
-    return f'<th scope="col"{kind}>{name}</th>'
+    return f'<th scope="col"{kind}>{_named(column.name)}</th>'
+
+
+def _named(name: str) -> str:
+    return escape(name).replace("_", "_<wbr>")
 
 
 def _is_number(column: Column) -> bool:
@@ -122,13 +152,15 @@ def _rows(preview: Preview, shown: list[int]) -> Iterator[str]:
     marks = _marks(preview.terms)
     records = preview.records[:_MOST_ROWS]
     decimals = {place: shared_decimals(record[place] for record in records) for place in shown}
+    wholes = _wholes(preview.columns, records)
+    none = [None] * len(records)
     size = 0
-    for record in records:
+    for number, record in enumerate(records):
         row = "".join(
             (
-                _number(record[place], decimals[place])
+                _number(record[place], decimals[place], wholes.get(place, none)[number])
                 if _is_number(preview.columns[place])
-                else _cell(preview.columns[place].name, record[place], marks)
+                else _named_cell(preview.columns[place].name, record[place], marks)
             )
             for place in shown
         )
@@ -138,18 +170,47 @@ def _rows(preview: Preview, shown: list[int]) -> Iterator[str]:
         yield f"<tr>{row}</tr>"
 
 
-def _number(value: object, decimals: int | None) -> str:
-    return f'<td class="number">{escape(cell_text(value, decimals))}</td>'
+def _wholes(columns: Sequence[Column], records: Sequence[Record]) -> dict[int, list[Any]]:
+    """What the bar of a number is a part of, row by row, for each column that has bars."""
+    places = {column.name: place for place, column in enumerate(columns)}
+    wholes: dict[int, list[Any]] = {}
+    for name in _BARS & places.keys():
+        amounts = [r[places[name]] for r in records if _is_amount(r[places[name]])]
+        wholes[places[name]] = [max(amounts, default=0)] * len(records)
+    for name, whole in _WHOLES.items():
+        if name in places and whole in places:
+            wholes[places[name]] = [record[places[whole]] for record in records]
+    return wholes
 
 
-def _cell(name: str, value: object, marks: re.Pattern[str] | None) -> str:
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _number(value: object, decimals: int | None, whole: object) -> str:
+    return f'<td class="number">{escape(cell_text(value, decimals))}{_bar(value, whole)}</td>'
+
+
+def _bar(value: Any, whole: Any) -> str:
+    """A bar of so much of the whole, or nothing; made of numbers only."""
+    if not (_is_amount(value) and _is_amount(whole) and value > 0 < whole):
+        return ""
+    percent = min(round(100 * value / whole), 100)
+    return f'<span class="bar" style="width:{percent:d}%"></span>'
+
+
+def _named_cell(name: str, value: object, marks: re.Pattern[str] | None) -> str:
+    if name.endswith("_id") and isinstance(value, str) and _UUID.fullmatch(value):
+        return f"<td>{value[:8]}…</td>"
+    return _cell(value, marks)
+
+
+def _cell(value: object, marks: re.Pattern[str] | None) -> str:
     if isinstance(value, str):
         value, cut = value[:_MOST_TEXT], len(value) - _MOST_TEXT
     else:
         cut = 0
     text = cell_text(value)
-    if name.endswith("_id") and _UUID.fullmatch(text):
-        return f"<td>{text[:8]}…</td>"
     if len(text) <= _SHORT:
         return f"<td>{_marked(text, marks)}</td>"
     if len(text) <= _SUMMARY:

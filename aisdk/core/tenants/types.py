@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from aisdk.core.results.frame import JSON
+from aisdk.core.results.record import Shown
 from aisdk.errors import InvalidInput
 
 __all__ = ["Erased", "Receipt", "State", "TenantInfo", "Tier"]
@@ -17,7 +18,7 @@ State: TypeAlias = Literal["active", "suspended"]
 
 
 @dataclass(frozen=True, slots=True)
-class TenantInfo:
+class TenantInfo(Shown):
     """A row of ``tenants.list``.
 
     Attributes:
@@ -44,7 +45,7 @@ class TenantInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Tier:
+class Tier(Shown):
     """A row of ``tenants.tiers``: what its tenants may use; ``None`` is no limit.
 
     Attributes:
@@ -69,7 +70,7 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Shown):
     """What ``tenants.erase`` removed.
 
     Attributes:
@@ -107,7 +108,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Erased:
+class Erased(Shown):
     """A row of ``tenants.verify_erased``.
 
     Attributes:

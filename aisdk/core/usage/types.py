@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from aisdk.core.results.record import Shown
+
 __all__ = ["LimitInfo", "UsageInfo"]
 
 
 @dataclass(frozen=True, slots=True)
-class LimitInfo:
+class LimitInfo(Shown):
     """A row of ``usage.limits``.
 
     Attributes:
@@ -31,7 +33,7 @@ class LimitInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageInfo:
+class UsageInfo(Shown):
     """A row of ``usage.list``: one verb in one hour.
 
     Attributes:

@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import pytest
@@ -14,18 +15,20 @@ from payloads import PAYLOADS
 
 import aisdk.core
 from aisdk import errors
+from aisdk.core.documents.types import StoredDocument, StoreInfo
 from aisdk.core.isolation.types import ProbeResult
 from aisdk.core.results import html
 from aisdk.core.results.frame import Column, columns_of
 from aisdk.core.results.page import AsyncPage, Page, Rows
 from aisdk.core.results.text import clean_text
 from aisdk.core.runtime.verb import catalogue
+from aisdk.core.tenants.types import Receipt
 from aisdk.notebook.display import render_error
 from aisdk.notebook.progress import DisplayProgress
 
 OURS: Final = {
-    *("caption", "details", "div", "label", "mark", "p", "progress", "style", "summary", "table"),
-    *("tbody", "td", "tfoot", "th", "thead", "tr", "wbr"),
+    *("caption", "details", "div", "label", "mark", "p", "progress", "span", "style", "summary"),
+    *("table", "tbody", "td", "tfoot", "th", "thead", "tr", "wbr"),
 }
 ATTRIBUTES: Final = {
     *("aria-label", "class", "colspan", "max", "role", "scope", "style", "tabindex", "value"),
@@ -42,8 +45,8 @@ VALUES: Final[dict[str, Callable[[str], Any]]] = {
 }
 
 
-def items() -> Iterator[type[Any]]:
-    """What the rows of each verb's answer are made of."""
+def verbs() -> list[tuple[Any, Any]]:
+    """Each verb of all domains."""
     modules = [
         importlib.import_module(found.name)
         for found in pkgutil.walk_packages(aisdk.core.__path__, "aisdk.core.")
@@ -55,14 +58,21 @@ def items() -> Iterator[type[Any]]:
         for name, value in vars(module).items()
         if name.endswith("Service") and value.__module__ == module.__name__
     }
-    verbs = list(catalogue(*services))
-    hints = [get_type_hints(function)["return"] for _, function in verbs]
+    return list(catalogue(*services))
+
+
+def items() -> Iterator[type[Any]]:
+    """What the rows of each verb's answer are made of."""
+    hints = [get_type_hints(function)["return"] for _, function in verbs()]
     found = {get_args(hint)[0] for hint in hints if get_origin(hint) in (Rows, AsyncPage)}
-    found |= {verb.rows for verb, _ in verbs if verb.rows}  # where it returns something else too
+    found |= {verb.rows for verb, _ in verbs() if verb.rows}  # where it returns something else too
     yield from sorted(found - {Any} | {ProbeResult}, key=lambda item: item.__name__)
 
 
 ITEMS: Final = list(items())
+RECORDS: Final = sorted(
+    {*ITEMS, StoredDocument, StoreInfo, Receipt}, key=lambda item: item.__name__
+)
 
 
 class Seen(HTMLParser):
@@ -171,10 +181,45 @@ def test_progress_with_a_hostile_title_shows_text(monkeypatch: pytest.MonkeyPatc
     assert Seen(DisplayProgress("<b>", "x", 9)._bundle()["text/html"]).foreign == ["b"]
 
 
+@pytest.mark.parametrize("item", RECORDS, ids=lambda item: item.__name__)
+def test_display_of_a_hostile_record_shows_text(
+    item: type[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One item by itself, all its fields; and the control."""
+    columns = columns_of(item)
+    texts = any(column.kind == "text" for column in columns)
+    for text in PAYLOADS:
+        seen = Seen(item(*record(columns, text))._repr_html_())
+        assert seen.foreign == []
+        assert clean_text(text) in seen.text or not texts
+    monkeypatch.setattr(html, "escape", str)
+    assert Seen(item(*record(columns, "<b>"))._repr_html_()).foreign or not texts
+
+
+def test_verbs_return_nothing_without_a_display() -> None:
+    """Each class of values that a verb returns is among those that these tests show."""
+    found = {get_type_hints(function)["return"] for _, function in verbs()}
+    plain = {int, bool, str, Any, Path, type(None)}
+    alone = {hint for hint in found if get_origin(hint) is None} - plain
+    assert alone
+    assert {hint for hint in alone if hint not in RECORDS} == set()
+
+
+@pytest.mark.parametrize("kind", [errors.InvalidInput, errors.RateLimited, errors.AddFailed])
+def test_display_of_a_hostile_error_shows_text(
+    kind: type[errors.AisdkError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error as the value of a cell tells message and hint; and the control."""
+    for text in PAYLOADS:
+        seen = Seen(kind(text, hint=text)._repr_html_())
+        assert seen.foreign == []
+        assert seen.text.count(clean_text(text)) >= 2
+    monkeypatch.setattr(html, "escape", str)
+    assert Seen(kind("<b>", hint="<i>")._repr_html_()).foreign == ["b", "i"]
+
+
 def test_errors_are_shown_as_text_without_control() -> None:
-    """No error has a display of its own, and the lines that IPython prints cannot steer it."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    assert not any(hasattr(kind, "_repr_html_") for kind in kinds)
+    """The lines that IPython prints of a raised error cannot steer it."""
     shell: Any = type("Shell", (), {"InteractiveTB": type("Plain", (), {"mode": "Plain"})})
     for text in [*PAYLOADS, "\x1b[2J", "\x07", "\u202e"]:
         for kind in (errors.InvalidInput, errors.AddFailed, errors.BadReply):

@@ -13,7 +13,7 @@ from payloads import PAYLOADS
 
 from aisdk.core.results import html
 from aisdk.core.results.frame import Column
-from aisdk.core.results.html import render_html
+from aisdk.core.results.html import render_html, render_record
 from aisdk.core.results.text import Preview, clean_text
 
 COLUMNS = (Column("text", "text", False), Column("size", "int", True))
@@ -23,19 +23,20 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
     "details": {},
     "div": {
         "class": {"aisdk-rows tex2jax_ignore mathjax_ignore"},
-        "role": {"region"},
+        "role": {"group"},
         "tabindex": {"0"},
         "aria-label": {"Table"},
     },
     "mark": {},
     "p": {},
+    "span": {"class": {"bar"}, "style": {f"width:{percent}%" for percent in range(101)}},
     "style": {},
     "summary": {},
     "table": {},
     "tbody": {},
     "td": {"class": {"number", "long"}, "colspan": set(map(str, range(20)))},
     "tfoot": {},
-    "th": {"class": {"number"}, "scope": {"col"}},
+    "th": {"class": {"number"}, "scope": {"col", "row"}},
     "thead": {},
     "tr": {},
     "wbr": {},
@@ -76,7 +77,7 @@ class Found(HTMLParser):
         """Text of a cell, or else of the style sheet or caption."""
         if self.open[-1:] == ["style"]:
             self.problems += ["changed style"] if data != html._STYLE else []
-        elif "tbody" in self.open:
+        elif "tbody" in self.open and "th" not in self.open:
             self.cells[-1] += data
 
     def handle_comment(self, data: str) -> None:
@@ -249,5 +250,56 @@ def test_render_numbers_line_up_at_the_point() -> None:
     """All floats of a column have the same decimals; whole numbers have their thousands apart."""
     columns = (Column("score", "float", True), Column("size_bytes", "int", True))
     shown = render_html(Preview("", columns, [(0.61224, 1_234_567), (0.0, 5), (None, None)]))
-    cells = re.findall(r'<td class="number">([^<]*)</td>', shown)
+    cells = re.findall(r'<td class="number">([^<]*)<', shown)
     assert cells == ["0.6122", "1,234,567", "0.0000", "5", "-", "-"]
+
+
+def bars(shown: str) -> list[int]:
+    """The lengths of the bars, in percent."""
+    return [int(percent) for percent in re.findall(r'style="width:(\d+)%"', shown)]
+
+
+def test_render_scores_have_bars_beside_the_largest_of_their_column() -> None:
+    """Each kind by itself; the number stands there without the bar, and none is made of nothing."""
+    columns = tuple(Column(name, "float", True) for name in ("score", "dense_score", "size"))
+    shown = render_html(Preview("", columns, [(0.5, -0.2, 9.0), (0.25, 0.4, 3.0), (0.0, None, 1)]))
+    assert bars(shown) == [100, 50, 100]
+    assert '0.50<span class="bar"' in shown
+    assert Found(shown).problems == []
+
+
+def test_render_used_has_a_bar_of_the_most() -> None:
+    """A limit that is not there, or of nothing, has no bar; what is used beyond it fills it."""
+    columns = tuple(Column(name, "int", True) for name in ("used", "most"))
+    shown = render_html(Preview("", columns, [(5, 20), (7, None), (0, 9), (3, 0), (30, 20)]))
+    assert bars(shown) == [25, 100]
+
+
+@pytest.mark.parametrize("score", ["9<b>", float("nan"), float("inf"), "", None, b"9", [9]])
+def test_render_makes_no_bar_of_what_is_no_number(score: Any) -> None:
+    """Whatever a record holds where a score should be."""
+    columns = (Column("score", "float", True), Column("used", "int", True), *COLUMNS)
+    columns = (*columns, Column("most", "int", True))
+    shown = render_html(Preview("", columns, [(score, score, "a", 1, score)] * 2))
+    assert bars(shown) == []
+    assert Found(shown).problems == []
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_render_record_of_hostile_text_stays_text(payload: str) -> None:
+    """In a value, folded, in a name, in the title."""
+    shown = render_record(payload, [("text", payload), ("long", payload * 20), (payload, 1)])
+    found = Found(shown)
+    assert found.problems == []
+    assert "".join(found.cells).startswith(clean_text(payload))
+
+
+def test_render_record_is_a_table_for_a_screen_reader() -> None:
+    """A caption, and a heading for each row; an id is shown whole."""
+    key = "0123abcd-0123-4567-89ab-0123456789ab"
+    shown = render_record("Thing", [("document_id", key), ("score", 0.5), ("note", None)])
+    assert "<caption>Thing</caption>" in shown
+    assert f'<th scope="row">document_<wbr>id</th><td class="long">{key}</td>' in shown
+    plain = re.sub(r"<style>.*?</style>", "", shown, flags=re.DOTALL)
+    words = re.sub(r"<[^>]*>", " ", plain.replace("<wbr>", "")).split()
+    assert words == ["Thing", "document_id", key, "score", "0.5", "note", "-"]
