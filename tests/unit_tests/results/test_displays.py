@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-import pkgutil
-from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_origin, get_type_hints
 
 import pytest
+from displays import ITEMS, RECORDS, displays, record, verbs
 from payloads import PAYLOADS
 
-import aisdk.core
 from aisdk import errors
-from aisdk.core.documents.types import StoredDocument, StoreInfo
-from aisdk.core.isolation.types import ProbeResult
 from aisdk.core.results import html
-from aisdk.core.results.frame import Column, columns_of
-from aisdk.core.results.page import AsyncPage, Page, Rows
+from aisdk.core.results.frame import columns_of
+from aisdk.core.results.page import Rows
 from aisdk.core.results.text import clean_text
-from aisdk.core.runtime.verb import catalogue
-from aisdk.core.tenants.types import Receipt
 from aisdk.notebook.display import render_error
 from aisdk.notebook.progress import DisplayProgress
 
@@ -33,46 +25,6 @@ OURS: Final = {
 ATTRIBUTES: Final = {
     *("aria-label", "class", "colspan", "max", "role", "scope", "style", "tabindex", "value"),
 }
-VALUES: Final[dict[str, Callable[[str], Any]]] = {
-    "text": str,
-    "texts": lambda text: [text, text],
-    "json": lambda text: {text: [text, {text: text}]},
-    "bytes": lambda text: text.encode("utf-8", "replace"),
-    "bool": lambda _: True,
-    "int": lambda _: 1,
-    "float": lambda _: 0.5,
-    "time": lambda _: None,
-}
-
-
-def verbs() -> list[tuple[Any, Any]]:
-    """Each verb of all domains."""
-    modules = [
-        importlib.import_module(found.name)
-        for found in pkgutil.walk_packages(aisdk.core.__path__, "aisdk.core.")
-        if found.name.endswith(".service")
-    ]
-    services = {
-        value
-        for module in modules
-        for name, value in vars(module).items()
-        if name.endswith("Service") and value.__module__ == module.__name__
-    }
-    return list(catalogue(*services))
-
-
-def items() -> Iterator[type[Any]]:
-    """What the rows of each verb's answer are made of."""
-    hints = [get_type_hints(function)["return"] for _, function in verbs()]
-    found = {get_args(hint)[0] for hint in hints if get_origin(hint) in (Rows, AsyncPage)}
-    found |= {verb.rows for verb, _ in verbs() if verb.rows}  # where it returns something else too
-    yield from sorted(found - {Any} | {ProbeResult}, key=lambda item: item.__name__)
-
-
-ITEMS: Final = list(items())
-RECORDS: Final = sorted(
-    {*ITEMS, StoredDocument, StoreInfo, Receipt}, key=lambda item: item.__name__
-)
 
 
 class Seen(HTMLParser):
@@ -99,27 +51,6 @@ class Seen(HTMLParser):
         self.foreign.append(f"comment {data}")
 
     handle_decl = handle_pi = unknown_decl = handle_comment
-
-
-def record(columns: tuple[Column, ...], text: str) -> tuple[Any, ...]:
-    """A row with the text wherever one can stand."""
-    return tuple(VALUES[column.kind](text) for column in columns)
-
-
-def displays(item: type[Any], texts: list[str]) -> dict[str, str]:
-    """The HTML of each form in which rows of an item are shown."""
-    records = [record(columns_of(item), text) for text in texts]
-    attrs: Any = {"terms": ["script", "<b", 'a"'], "note": texts[0]}
-    page = AsyncPage(item, records, attrs=attrs, cursor=texts[0])
-    blocking = Page.of(page, lambda work: asyncio.run(work()))
-    widget = blocking.explore()
-    return {
-        "rows": Rows(item, records, attrs=attrs)._repr_html_(),
-        "awaited page": page._repr_html_(),
-        "page": blocking._repr_html_(),
-        "widget": widget.view.children[0].value,
-        "saved widget": widget._still()["text/html"],
-    }
 
 
 def test_payloads_are_many() -> None:
