@@ -12,18 +12,22 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, or_, true, tuple_
 
 from aisdk.core.documents.adding import Adding, Parts
+from aisdk.core.documents.listing import DocumentListing
 from aisdk.core.documents.sources import JSON, LoadOptions
 from aisdk.core.documents.store import DocumentStore
 from aisdk.core.documents.types import (
+    ORDERS,
     AddOptions,
     DocumentInfo,
     ListOptions,
     SourceOutcome,
+    State,
     StoredDocument,
     StoreInfo,
 )
 from aisdk.core.results.cursor import sign, verify
 from aisdk.core.results.frame import make_item
+from aisdk.core.results.origin import Origin
 from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.results.progress import silent
 from aisdk.core.runtime.guard import Guard, Limits
@@ -36,7 +40,6 @@ from aisdk.errors import AddFailed, InvalidInput, NotFound, QuotaExceeded
 __all__ = ["DocumentsService"]
 
 LIMIT: Final = 10_000
-ORDERS: Final = ("source", "created_at", "title")
 STATES: Final = ("ready", "failed")
 
 
@@ -176,12 +179,15 @@ class DocumentsService:
         query = query.order_by(*(key.desc() for key in keys) if order[0] == "-" else keys)
         rows = await self.store.page(tenant_id, query)
         more = len(rows) > limit
-        return AsyncPage(
+        page = AsyncPage(
             DocumentInfo,
             rows[:limit],
             cursor=self._cursor(tenant_id, kind, rows[limit - 1]) if more else None,
             fetch=partial(self._next, tenant_id, where, (order, state, limit)),
         )
+        listing = DocumentListing(self, tenant_id, where, order, state)
+        part = more or cursor is not None
+        return page.from_origin(Origin(listing.text, listing if part else None))
 
     async def _next(
         self,
@@ -197,9 +203,17 @@ class DocumentsService:
         )
 
     @verb("documents.count", reads=True)
-    async def count(self, tenant_id: str, *, where: Where | None = None) -> int:
-        """How many documents the tenant has, or how many meet ``where``."""
-        return await self.store.count(tenant_id, and_(compile_where(where), _in_state("ready")))
+    async def count(
+        self, tenant_id: str, *, where: Where | None = None, state: State = "ready"
+    ) -> int:
+        """How many documents the tenant has, or how many meet ``where``.
+
+        Args:
+            tenant_id: The tenant.
+            where: Conditions on metadata.
+            state: ``ready`` (default), ``failed`` or ``all``.
+        """
+        return await self.store.count(tenant_id, and_(compile_where(where), _in_state(state)))
 
     @verb("documents.update", reads=False)
     async def update(

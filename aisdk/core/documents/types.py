@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias, TypedDict
+from typing import Final, Literal, Protocol, TypeAlias, TypedDict
 from uuid import UUID
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from aisdk.core.documents.sources import JSON
 
 __all__ = [
+    "ORDERS",
     "AddOptions",
     "Batch",
     "ChunkRow",
@@ -23,6 +24,7 @@ __all__ = [
     "ListOptions",
     "Order",
     "SourceOutcome",
+    "State",
     "Status",
     "StoreInfo",
     "StoredDocument",
@@ -30,6 +32,8 @@ __all__ = [
 
 Status: TypeAlias = Literal["added", "updated", "unchanged", "failed"]
 Order: TypeAlias = Literal["source", "-source", "created_at", "-created_at", "title", "-title"]
+State: TypeAlias = Literal["ready", "failed", "all"]
+ORDERS: Final = ("source", "created_at", "title")
 
 
 class Embedder(Protocol):
@@ -151,7 +155,7 @@ class ListOptions(TypedDict, total=False):
     """
 
     order: Order
-    state: Literal["ready", "failed", "all"]
+    state: State
     cursor: str
 
 
