@@ -7,7 +7,7 @@ const ROW = 28; // pixels, as in the style sheet
 const MARGIN = 6; // rows drawn above and below those in view
 const MOST_ROWS = 500_000; // what fits in the height of an element in every browser
 const MOST_PICKED = 1_000;
-const WIDTHS = { int: "5em", float: "6.5em", bool: "5em", time: "12em", bytes: "7em" };
+const WIDTHS = { int: 4, float: 6, bool: 5, time: 14, bytes: 7 }; // em; other columns stretch
 const OPERATORS = { "=": "is", "!=": "is not", "<": "<", "<=": "≤", ">": ">", ">=": "≥",
   contains: "contains" };
 
@@ -30,6 +30,11 @@ function debounced(work, milliseconds) {
 
 function counted(count, what) {
   return `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
+}
+
+/** The width of a column in em: its name can be read, with the arrow of its order behind it. */
+function width({ name, kind }) {
+  return Math.max(WIDTHS[kind] ?? (name === "text" ? 24 : 9), 0.65 * name.length + 2.5);
 }
 
 /** Asks the kernel, and hands each answer to who asked. */
@@ -120,20 +125,18 @@ class Details {
 
   show(answer) {
     const list = make("dl");
-    for (const [name, text] of answer.fields) list.append(make("dt", {}, name), make("dd", {}, text));
-    const children = [list];
-    if (answer.note) children.push(make("p", { class: "note" }, answer.note));
-    if (answer.before || answer.chunk || answer.after) {
-      const mark = make("mark", {}, answer.chunk);
-      const text = make("div", { class: "document", tabindex: 0,
-        role: "group", "aria-label": "Text of the document" },
-        answer.before, ...(answer.chunk ? [mark] : []), answer.after);
-      children.push(text);
-      this.fill(...children);
-      if (answer.chunk) text.scrollTop = mark.offsetTop - text.offsetTop - text.clientHeight / 4;
-    } else {
-      this.fill(...children);
-    }
+    for (const [name, text] of answer.fields)
+      list.append(make("dt", {}, name), make("dd", {}, text));
+    const mark = make("mark", {}, answer.chunk);
+    const text = make("div", { class: "document", tabindex: 0, role: "group",
+      "aria-label": "Text of the document" }, answer.before, mark, answer.after);
+    const note = make("p", { class: "note" }, answer.note);
+    text.hidden = !text.textContent;
+    note.hidden = !answer.note;
+    const values = make("div", { class: "values", tabindex: 0, role: "group",
+      "aria-label": "Values of the row" }, list);
+    this.fill(text, note, values);
+    text.scrollTop = mark.offsetTop - text.clientHeight / 4;
     this.node.focus({ preventScroll: true });
   }
 }
@@ -149,10 +152,13 @@ class Grid {
     this.drawn = new Map();
     this.node = make("div", { class: "grid", role: "grid", "aria-label": about.title,
       "aria-multiselectable": "true", "aria-colcount": about.columns.length + 1 });
-    this.widths = ["2em", ...about.columns.map(({ name, kind }) =>
-      WIDTHS[kind] ?? (name === "text" ? "minmax(22em, 3fr)" : "minmax(9em, 1fr)"))].join(" ");
+    const widths = about.columns.map(width);
+    this.widths = ["2em", ...about.columns.map(({ name, kind }, place) => kind in WIDTHS
+      ? `${widths[place]}em` : `minmax(${widths[place]}em, ${name === "text" ? 4 : 1}fr)`)].join(" ");
+    this.width = `max(100%, ${widths.reduce((sum, one) => sum + one, 2)}em)`;
     this.head = this.makeHead();
     this.body = make("div", { class: "body", role: "rowgroup" });
+    this.head.style.width = this.body.style.width = this.width;
     this.node.append(this.head, this.body);
     this.node.addEventListener("scroll", () => this.draw());
     this.node.addEventListener("keydown", (event) => this.press(event));

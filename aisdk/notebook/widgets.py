@@ -41,7 +41,7 @@ class Explorer(Generic[T]):
         self._source = _source(rows, beside)
         self._chosen: dict[str, Record] = {}
         pane: Any = _pane()
-        self.view = pane(about=self._about())
+        self.view = pane(about=self._about(), layout={"flex": "1 1 20em", "min_width": "20em"})
         self.view.on_msg(self._answer)
         self.view.observe(self._choose, "picked")
 
@@ -61,9 +61,8 @@ class Explorer(Generic[T]):
         if self.beside is not None:
             import ipywidgets
 
-            live = ipywidgets.HBox(
-                [self.view, self.beside.view], layout={"flex_flow": "row wrap", "grid_gap": "1em"}
-            )
+            layout = {"flex_flow": "row wrap", "grid_gap": "1em"}
+            live = ipywidgets.HBox([self.view, self.beside.view], layout=layout)
         made = live._repr_mimebundle_(**options)
         bundle = made[0] if isinstance(made, tuple) else made
         return {**bundle, **self._still()}
