@@ -17,6 +17,7 @@ LONGEST_CELL: Final = 300  # characters
 LONGEST_FIELD: Final = 2_000
 AROUND: Final = 20_000  # characters of the document before and after the chunk
 SHORT: Final = 24  # characters of a text that says little when it stands in every row
+FIRST: Final = ("query", "rank", "beside", "score", "title", "text")  # what one looks for
 PLACES: Final = frozenset({"document_id", "start", "end"})  # for programs, which read the frame
 
 
@@ -41,7 +42,7 @@ def shown_columns(
     Left out are those for programs, those without any value, and those with the same short text
     in every row; the details show them.
     """
-    return [
+    told = [
         {
             "name": column.name,
             "place": place,
@@ -51,6 +52,8 @@ def shown_columns(
         for place, column in enumerate(columns)
         if column.name not in PLACES and _says_something([record[place] for record in records])
     ]
+    first = [column for name in FIRST for column in told if column["name"] == name]
+    return first + [column for column in told if column not in first]
 
 
 def _says_something(values: list[Any]) -> bool:
