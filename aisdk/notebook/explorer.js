@@ -321,7 +321,6 @@ class Grid {
       return;
     }
     event.preventDefault();
-    event.stopPropagation();
   }
 
   click(event) {
@@ -501,8 +500,11 @@ function picture(about) {
 
 function render({ model, el }) {
   const about = model.get("about");
-  const root = make("div", { class: "aisdk-explorer tex2jax_ignore mathjax_ignore",
-    "data-lm-suppress-shortcuts": "true" });
+  const root = make("div", { class: "aisdk-explorer tex2jax_ignore mathjax_ignore" });
+  root.addEventListener("keydown", (event) => {
+    // Plain keys are ours: to the notebook around, they would be commands such as deleting a cell.
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
+  });
   el.append(root);
   if (about.stages) {
     root.append(picture(about));
