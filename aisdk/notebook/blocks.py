@@ -166,7 +166,8 @@ class HeldRows:
         found = [
             place
             for place, record in enumerate(self._records)
-            if _meets(metadata_of(self.columns, record), view) and _holds(record, words)
+            if (not view.key or _meets(metadata_of(self.columns, record), view))
+            and _holds(record, words)
         ]
         if view.sort not in self.orders:
             return found
@@ -305,8 +306,6 @@ def _holds(record: Record, words: list[str]) -> bool:
 
 def _meets(metadata: Mapping[str, Any], view: View) -> bool:
     """Whether the metadata pass the filter, by the rules of ``where``."""
-    if not view.key:
-        return True
     value, meant = metadata.get(view.key), view.values
     if view.operator in ("=", "!="):
         return _is_among(value, meant) == (view.operator == "=")

@@ -4,6 +4,7 @@
 const BLOCK_ROWS = 200;
 const KEPT_BLOCKS = 8;
 const ROW = 28; // pixels, as in the style sheet
+const TALLEST = 392; // pixels of the grid, some thirteen rows
 const MARGIN = 6; // rows drawn above and below those in view
 const MOST_ROWS = 500_000; // what fits in the height of an element in every browser
 const MOST_PICKED = 1_000;
@@ -69,7 +70,7 @@ class Kernel {
 
 /** The search field, the filter, and what is told about the rows. */
 class Bar {
-  constructor(about, change, refresh) {
+  constructor(about, change, refresh, clear) {
     this.node = make("div", { class: "bar", role: "group", "aria-label": "Search and filter" });
     this.status = make("span", { class: "status", role: "status" });
     this.search = make("input", { type: "search", placeholder: "Search in these rows",
@@ -78,7 +79,9 @@ class Bar {
     this.filter(about.keys);
     const button = make("button", { type: "button" }, "Refresh");
     button.addEventListener("click", refresh);
-    this.node.append(button, this.status);
+    this.clear = make("button", { type: "button" }, "Select none");
+    this.clear.addEventListener("click", clear);
+    this.node.append(button, this.clear, this.status);
     this.node.addEventListener("input", debounced(change, 250));
   }
 
@@ -149,6 +152,7 @@ class Grid {
     this.handlers = handlers;
     this.sort = { sort: "", descending: false };
     this.focus = 0;
+    this.tall = 4 * ROW;
     this.drawn = new Map();
     this.node = make("div", { class: "grid", role: "grid", "aria-label": about.title,
       "aria-multiselectable": "true", "aria-colcount": about.columns.length + 1 });
@@ -214,6 +218,8 @@ class Grid {
     this.total = Math.min(answer.total, MOST_ROWS);
     this.node.setAttribute("aria-rowcount", this.total + 1);
     this.body.style.height = `${this.total * ROW}px`;
+    this.tall = Math.max(this.tall, Math.min(TALLEST, (this.total + 2) * ROW));
+    this.node.style.height = `${this.tall}px`;
     this.focus = Math.max(0, Math.min(this.focus, this.total - 1));
     this.thin();
     this.draw();
@@ -391,7 +397,8 @@ class Rows {
     this.kernel = new Kernel(model);
     this.picking = new Picking(model);
     this.problem = "";
-    this.bar = new Bar(this.about, () => this.change(), () => this.change(true));
+    this.bar = new Bar(this.about, () => this.change(), () => this.change(true),
+      () => this.picking.set([]));
     this.details = new Details(() => this.close());
     const look = debounced(() => this.look(), 60);
     this.grid = new Grid(this.about, this.picking, {
@@ -464,6 +471,7 @@ class Rows {
   tell(note = this.problem) {
     const picked = this.picking.keys.length;
     const facts = [counted(this.grid.total, "row")];
+    this.bar.clear.disabled = !picked;
     if (picked) facts.push(`${picked.toLocaleString("en")} selected`);
     if (note) facts.push(note);
     this.bar.status.textContent = facts.join(" · ");

@@ -279,6 +279,9 @@ def test_hits_are_selected_by_mouse(show: Any) -> None:
     tick.nth(2).click(modifiers=["Shift"])
     told(seen, "4 selected")
     assert asked(seen, "sorted(hit.rank for hit in view.selected)") == "[1, 2, 3, 4]"
+    seen.page.get_by_role("button", name="Select none").click()
+    seen.page.wait_for_function("!document.querySelector('.aisdk-explorer [aria-selected=true]')")
+    assert asked(seen, "len(view.selected)") == "0"
     assert not seen.page.locator(".aisdk-explorer .details").is_visible()
     assert is_quiet(seen)
 
