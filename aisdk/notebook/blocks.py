@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from operator import ge, gt, le, lt
 from typing import Any, Final, Protocol, Self
 
+from pydantic_core import from_json
+
 from aisdk.core.results.frame import Column, Record, columns_of
 from aisdk.core.results.origin import Listing
 from aisdk.core.results.text import cell_text
@@ -20,7 +22,7 @@ __all__ = ["BLOCK_ROWS", "Block", "HeldRows", "Source", "StoredRows", "View", "m
 BLOCK_ROWS: Final = 200
 KEPT_BLOCKS: Final = 12
 STRIDE_ROWS: Final = 5_000  # passed over in one call on the way to a block
-MOST_STRIDES: Final = 10  # in the answer to one question
+MOST_STRIDES: Final = 5  # in the answer to one question: the kernel does nothing else meanwhile
 LONGEST_TEXT: Final = 1_000  # characters of what is searched for or compared with
 OPERATORS: Final = ("=", "!=", "<", "<=", ">", ">=", "contains")
 ORDERED: Final[Mapping[str, Callable[[Any, Any], Any]]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
@@ -287,7 +289,7 @@ def metadata_of(columns: Sequence[Column], record: Record) -> Mapping[str, Any]:
     """The metadata in a row, empty where it has none."""
     for column, value in zip(columns, record, strict=True):
         if column.name == "metadata":
-            found = json.loads(value) if isinstance(value, str) else value
+            found = from_json(value) if isinstance(value, str) else value
             return found if isinstance(found, Mapping) else {}
     return {}
 

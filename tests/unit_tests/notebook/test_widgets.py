@@ -44,6 +44,8 @@ async def text_of(document_id: str) -> str:
         raise KeyError("secret")
     if document_id == "d5":
         raise KeyboardInterrupt
+    if document_id == "d6":
+        await asyncio.sleep(30)
     return BEFORE + CHUNK + AFTER
 
 
@@ -162,6 +164,16 @@ def test_explorer_answers_with_every_error(
     assert stopped["error"].startswith("Interrupted")
     assert "Refresh" in gone["error"]
     assert "secret" not in "".join(capfd.readouterr())
+
+
+def test_explorer_waits_no_longer_than_its_deadline(
+    view: Explorer[Hit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel is free again, and the view says why there is no document."""
+    monkeypatch.setattr("aisdk.notebook.widgets.DEADLINE_S", 0.05)
+    found = ask(view, {"id": "0.2", "do": "open", "key": "5"})
+    assert found["chunk"] == CHUNK
+    assert "no answer within" in found["note"]
 
 
 def test_selected_rows_come_back_as_items_and_as_a_frame(view: Explorer[Hit]) -> None:
