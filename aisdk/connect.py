@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aisdk.core.cache.faces import ClientCache
     from aisdk.core.documents.faces import ClientDocuments
     from aisdk.core.isolation.types import ProbeResult
+    from aisdk.core.jobs.faces import ClientJobs
     from aisdk.core.rag.faces import ClientRag
     from aisdk.core.results.page import Rows
     from aisdk.core.runtime.faces import Face
@@ -52,7 +53,8 @@ def connect(tenant_id: str, *, client: Client | None = None) -> Session:
         Unavailable: The database cannot be reached.
 
     Example:
-        >>> session = aisdk.connect("acme")  # doctest: +SKIP
+        >>> session = aisdk.connect("acme")
+        >>> session.close()
     """
     from aisdk.session import Session
 
@@ -62,6 +64,7 @@ def connect(tenant_id: str, *, client: Client | None = None) -> Session:
     try:
         client.start()
         client.check(tenant_id)
+        client.resume(tenant_id)
     except BaseException:
         if owner:
             client.close()
@@ -82,8 +85,9 @@ class Client:
         ConfigError: A setting is missing or wrong.
 
     Example:
-        >>> client = aisdk.Client()  # doctest: +SKIP
-        >>> await client.rag.query("acme", "how do I parse a date?")  # doctest: +SKIP
+        >>> client = aisdk.Client()
+        >>> page = await client.rag.query("acme", "how do I parse a date?")
+        >>> await client.aclose()
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -111,6 +115,13 @@ class Client:
         from aisdk.core.rag.faces import ClientRag
 
         return self.face(ClientRag, "rag")
+
+    @cached_property
+    def jobs(self) -> ClientJobs:
+        """Work of any tenant that goes on in the background, awaited."""
+        from aisdk.core.jobs.faces import ClientJobs
+
+        return self.face(ClientJobs, "jobs")
 
     @cached_property
     def cache(self) -> ClientCache:
@@ -144,7 +155,8 @@ class Client:
             options: How the call is to be made; a session gives its own.
 
         Returns:
-            One row a probe: probe, tried, leaked, control, passed, milliseconds.
+            One row a probe: probe, tried, leaked, control, passed, milliseconds,
+            error.
 
         Raises:
             ConfigError: This client may not register tenants.
@@ -179,6 +191,11 @@ class Client:
         """
         checked_tenant(tenant_id)
         self._portal.call(lambda: self._parts.directory.find(tenant_id))
+
+    def resume(self, tenant_id: str) -> None:
+        """Goes on with a tenant's jobs whose process on this machine has gone; returns at once."""
+        runner = self._parts.runner
+        self._portal.loop().call_soon_threadsafe(runner.look_after, checked_tenant(tenant_id))
 
     def session(self, tenant_id: str) -> AsyncSession:
         """A tenant's view of this client; costs no I/O and need not be closed."""

@@ -30,7 +30,8 @@ __all__ = ["Foundation"]
 
 OWN_TIER: Final = "unlimited"  # of tenants that register themselves in an embedded database
 PLATFORM_CONNECTIONS: Final = 2
-THREADS: Final = 4  # asyncio has four more than there are cores, and a model works on each core
+THREADS: Final = 4  # for work on few cores
+FETCHES: Final = 16  # threads that wait for other servers
 
 
 class Foundation:
@@ -112,6 +113,13 @@ class Foundation:
         from aisdk.core.runtime.turns import Turns
 
         return Turns(THREADS, "thread")
+
+    @part
+    def fetches(self) -> Turns:
+        """The threads in which tenants' sources are read over the network."""
+        from aisdk.core.runtime.turns import Quarters
+
+        return Quarters(FETCHES, "connection to other servers")
 
     @part
     def own_rates(self) -> MemoryRates:

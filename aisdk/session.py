@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import Self, TypedDict, Unpack
+from typing import Any, Self, Unpack
 
 from aisdk.connect import Client
 from aisdk.core.cache.faces import AsyncCache, Cache
 from aisdk.core.documents.faces import AsyncDocuments, Documents
 from aisdk.core.isolation.types import ProbeResult
+from aisdk.core.jobs.faces import AsyncJobs, Jobs
+from aisdk.core.jobs.handles import AsyncJob, Job
 from aisdk.core.rag.faces import AsyncRag, Rag
 from aisdk.core.results.page import Rows
 from aisdk.core.runtime.faces import DEFAULT_OPTIONS
-from aisdk.core.runtime.options import CallOptions, checked_options
+from aisdk.core.runtime.options import CallOptions, Options, changed_options, checked_options
 from aisdk.core.runtime.tenancy import checked_tenant
 from aisdk.core.usage.faces import AsyncUsage, Usage
-from aisdk.errors import InvalidInput
 
-__all__ = ["AsyncSession", "Options", "Session"]
-
-
-class Options(TypedDict, total=False):
-    """Keywords of ``with_options``; see `CallOptions`."""
-
-    deadline_s: float | None
-    retries: int
-    idempotency_key: str | None
+__all__ = ["AsyncSession", "Session"]
 
 
 class Session:
@@ -40,6 +32,7 @@ class Session:
         client: What the session works through; other sessions may share it.
         documents: The tenant's documents.
         rag: Search in them.
+        jobs: Work that goes on in the background.
         cache: Values of your own, kept for a while.
         usage: What the tenant has used, and what is left.
     """
@@ -58,6 +51,7 @@ class Session:
         self._owns_client = owns_client
         self.documents = client.face(Documents, "documents", tenant_id, options)
         self.rag = client.face(Rag, "rag", tenant_id, options)
+        self.jobs = client.face(Jobs, "jobs", tenant_id, options)
         self.cache = client.face(Cache, "caching", tenant_id, options)
         self.usage = client.face(Usage, "usage", tenant_id, options)
 
@@ -71,10 +65,20 @@ class Session:
             InvalidInput: An option is unknown or out of its range.
 
         Example:
-            >>> once = session.with_options(idempotency_key=order_id)  # doctest: +SKIP
-            >>> once.documents.delete("old.md")  # doctest: +SKIP
+            >>> once = session.with_options(idempotency_key="order-17")
+            >>> once.documents.delete("dates")
+            1
         """
-        return Session(self.client, self.tenant_id, options=_changed(self._options, options))
+        return Session(self.client, self.tenant_id, options=changed_options(self._options, options))
+
+    def job(self, job_id: str) -> Job[Any]:
+        """A job that this or another process began; costs no I/O.
+
+        Args:
+            job_id: Its name, as ``jobs.list`` shows it.
+        """
+        where = (self.client._portal, self.tenant_id, self._options)  # noqa: SLF001  # its session
+        return Job(job_id, self.client._parts.jobs, *where)  # noqa: SLF001  # its session
 
     def verify_isolation(self) -> Rows[ProbeResult]:
         """Tries every way to reach one tenant's data as another, in throw-away tenants.
@@ -82,13 +86,15 @@ class Session:
         This tenant's own data are not touched.
 
         Returns:
-            One row a probe: probe, tried, leaked, control, passed, milliseconds.
+            One row a probe: probe, tried, leaked, control, passed, milliseconds,
+            error.
 
         Raises:
             ConfigError: This client may not register tenants.
 
         Example:
-            >>> session.verify_isolation().to_frame()["passed"].all()  # doctest: +SKIP
+            >>> all(probe.passed for probe in session.verify_isolation())
+            True
         """
         return self.client.call(lambda: self.client.verify_isolation(self._options))
 
@@ -119,11 +125,12 @@ class AsyncSession:
         client: What the session works through; other sessions may share it.
         documents: The tenant's documents.
         rag: Search in them.
+        jobs: Work that goes on in the background.
         cache: Values of your own, kept for a while.
         usage: What the tenant has used, and what is left.
 
     Example:
-        >>> async with aisdk.AsyncSession.connect("acme") as session:  # doctest: +SKIP
+        >>> async with aisdk.AsyncSession.connect("acme") as session:
         ...     page = await session.rag.query("how do I parse a date?")
     """
 
@@ -135,6 +142,7 @@ class AsyncSession:
         self._options = checked_options(options)
         self.documents = client.face(AsyncDocuments, "documents", tenant_id, options)
         self.rag = client.face(AsyncRag, "rag", tenant_id, options)
+        self.jobs = client.face(AsyncJobs, "jobs", tenant_id, options)
         self.cache = client.face(AsyncCache, "caching", tenant_id, options)
         self.usage = client.face(AsyncUsage, "usage", tenant_id, options)
 
@@ -147,13 +155,25 @@ class AsyncSession:
         Raises:
             InvalidInput: An option is unknown or out of its range.
         """
-        return AsyncSession(self.client, self.tenant_id, options=_changed(self._options, options))
+        return AsyncSession(
+            self.client, self.tenant_id, options=changed_options(self._options, options)
+        )
+
+    def job(self, job_id: str) -> AsyncJob[Any]:
+        """A job that this or another process began; costs no I/O.
+
+        Args:
+            job_id: Its name, as ``jobs.list`` shows it.
+        """
+        where = (self.client._portal, self.tenant_id, self._options)  # noqa: SLF001  # its session
+        return AsyncJob(job_id, self.client._parts.jobs, *where)  # noqa: SLF001  # its session
 
     async def verify_isolation(self) -> Rows[ProbeResult]:
         """Tries every way to reach one tenant's data as another, in throw-away tenants.
 
         Returns:
-            One row a probe: probe, tried, leaked, control, passed, milliseconds.
+            One row a probe: probe, tried, leaked, control, passed, milliseconds,
+            error.
 
         Raises:
             ConfigError: This client may not register tenants.
@@ -180,6 +200,7 @@ class AsyncSession:
         used = client or Client()
         try:
             await used.astart()
+            used.resume(tenant_id)
             yield cls(used, tenant_id)
         finally:
             if client is None:
@@ -187,13 +208,3 @@ class AsyncSession:
 
     def __repr__(self) -> str:
         return f"<aisdk.AsyncSession of {self.tenant_id} on {self.client!r}>"
-
-
-def _changed(options: CallOptions, changes: Options) -> CallOptions:
-    try:
-        return replace(options, **changes)
-    except TypeError:
-        raise InvalidInput(
-            "with_options has no such option.",
-            hint=f"It takes {', '.join(Options.__annotations__)}.",
-        ) from None

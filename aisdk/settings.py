@@ -9,6 +9,7 @@ import warnings
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -125,7 +126,7 @@ class Settings(BaseSettings):
     @field_validator("dragonfly_url")
     @classmethod
     def _redis(cls, url: SecretStr | None) -> SecretStr | None:
-        if url and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        if url and not _is_redis(url.get_secret_value()):
             raise ValueError("write redis://host:6379/0")
         return url
 
@@ -177,6 +178,20 @@ class Settings(BaseSettings):
 
     def __setattr__(self, name: str, value: object) -> None:  # pydantic's message shows the value
         raise ConfigError("Settings cannot be changed.", hint="Make new ones with Settings(…).")
+
+
+def _is_redis(url: str) -> bool:
+    """Whether it names a server, with a port and a database that are numbers."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path)
+    database = parts.path.strip("/")
+    numbers = port != 0 and (not database or database.isdecimal())
+    return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and numbers
 
 
 def _host(name: str) -> str:

@@ -13,13 +13,22 @@ from aisdk.part import part
 
 if TYPE_CHECKING:
     from aisdk.core.documents.access import Access
-    from aisdk.core.results.progress import Progress
     from aisdk.core.runtime.loop import LoopThread
     from aisdk.settings import Settings
 
 __all__ = ["Parts"]
 
-CLOSED_IN_ORDER: Final = ("embedder", "recorder", "cache", "redis", "database", "platform_database")
+CLOSED_IN_ORDER: Final = (
+    "embedder",
+    "recorder",
+    "cache",
+    "redis",
+    "database",
+    "platform_database",
+    "threads",
+    "fetches",
+)
+FORGOTTEN: Final = (*CLOSED_IN_ORDER[:-2], "intake", "directory", "runner")
 
 
 class Parts(Foundation):
@@ -37,6 +46,7 @@ class Parts(Foundation):
         from aisdk.core.documents.adding import Parts as AddingParts
         from aisdk.core.documents.service import DocumentsService
         from aisdk.core.documents.store import DocumentStore
+        from aisdk.core.results.progress import fitting
 
         return DocumentsService(
             guard=self.guard,
@@ -45,13 +55,40 @@ class Parts(Foundation):
                 self.embedder,
                 self.analyzer,
                 _language(self._settings),
-                _progress,
+                fitting,
                 self.limiter.spend,
                 _access(self._settings),
                 self.threads.thread,
+                self.fetches.thread,
             ),
             cursor_key=_cursor_key(self._settings),
+            jobs=self.jobs,
         )
+
+    @part
+    def jobs(self) -> Any:
+        """The jobs service."""
+        from aisdk.core.jobs.service import JobsService
+        from aisdk.core.jobs.store import JobStore
+
+        store = JobStore(self.database)
+        return JobsService(self.guard, store, self.runner, _cursor_key(self._settings))
+
+    @part
+    def runner(self) -> Any:
+        """Works on jobs."""
+        from aisdk.core.documents.types import SourceOutcome
+        from aisdk.core.jobs.runner import Runner
+        from aisdk.core.jobs.store import JobStore
+        from aisdk.core.jobs.types import Kind
+        from aisdk.core.runtime.logging import logger
+
+        kinds = {"documents.add": Kind(SourceOutcome, self._add)}
+        return Runner(JobStore(self.database), kinds, logger())
+
+    async def _add(self, *given: Any) -> Any:
+        """Does a job of ``documents.add``; that domain is made later than the runner."""
+        return await self.documents.work(*given)
 
     @part
     def rag(self) -> Any:
@@ -124,6 +161,7 @@ class Parts(Foundation):
             rag=self.rag,
             caching=self.caching,
             usage=self.usage,
+            jobs=self.jobs,
             cache=self.cache,
             limiter=self.limiter,
             record=self.recorder.tokens,
@@ -162,10 +200,12 @@ class Parts(Foundation):
             made["server"].close()
 
     async def _aclose(self) -> None:
+        made = vars(self)
+        if made.get("runner") is not None:
+            await made["runner"].close()
         await self.intake.drain(self._settings.shutdown_s)
         if self._warming is not None:
             await asyncio.wait([self._warming])
-        made = vars(self)
         for name in CLOSED_IN_ORDER:
             if made.get(name) is not None:
                 await made[name].close()
@@ -174,7 +214,7 @@ class Parts(Foundation):
         """In a forked child: lets go of the parent's connections, model and lease, unclosed."""
         self.lock = threading.RLock()  # the parent's may be held by a thread that is not here
         made = vars(self)
-        for name in ("server", *CLOSED_IN_ORDER, "intake", "directory"):
+        for name in ("server", *FORGOTTEN):
             if made.get(name) is not None:
                 made[name].forget()
 
@@ -230,13 +270,6 @@ def _cursor_key(settings: Settings) -> bytes:
     secret = settings.secret_key or settings.database_url
     text = secret.get_secret_value() if secret else str(settings.home)
     return blake2b(text.encode(), digest_size=32, person=b"aisdk-cursor").digest()
-
-
-def _progress(title: str, unit: str, total: int | None) -> Progress:
-    """The progress display that fits where we run."""
-    from aisdk.notebook.progress import choose_progress
-
-    return choose_progress()(title, unit, total)
 
 
 async def _warm(warm: Callable[[], Any]) -> None:

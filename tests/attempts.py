@@ -17,7 +17,14 @@ from statements import functions, linked, register, sql
 
 import aisdk
 from aisdk.core.runtime.rates import Charge, Rate
-from aisdk.errors import AisdkError, IdempotencyConflict, NotFound, TenantMismatch, Unavailable
+from aisdk.errors import (
+    AisdkError,
+    IdempotencyConflict,
+    InProgress,
+    NotFound,
+    TenantMismatch,
+    Unavailable,
+)
 
 __all__ = ["ATTEMPTS", "Attempt"]
 
@@ -101,6 +108,30 @@ async def cursors(world: World, me: Tenant, them: Tenant) -> None:
                     world.watch.see("errors", me, told(error))
                 else:
                     world.watch.that("cursors", holds=False, otherwise="a cursor was taken")
+
+
+async def jobs(world: World, me: Tenant, them: Tenant) -> None:
+    """Another's job is unknown: how it stands, its answer, and how to end it."""
+    text = world.document(them, "s0")
+    theirs = await world.ask(them, "documents.add", [text], wait=False)
+    world.bill(them, "documents.add", ())  # the job's own call
+    for verb in ("jobs.get", "jobs.result", "jobs.cancel"):
+        try:
+            await world.ask(me, verb, theirs.job_id)
+        except NotFound as error:
+            world.watch.see("errors", me, told(error))
+            continue
+        world.watch.that("jobs", holds=False, otherwise=f"{verb} reached another's")
+    mine = {row.job_id for row in await world.ask(me, "jobs.list", limit=1_000)}
+    world.watch.that("jobs", theirs.job_id not in mine, "another's job was listed")
+    while True:
+        try:
+            rows = await world.ask(them, "jobs.result", theirs.job_id)
+        except InProgress:
+            await asyncio.sleep(0.05)
+        else:
+            break
+    world.watch.see("jobs", them, list(rows))
 
 
 async def cached(world: World, me: Tenant, them: Tenant) -> None:
@@ -356,6 +387,7 @@ ATTEMPTS: Final[dict[str, Attempt]] = {
         listed,
         keyed,
         cursors,
+        jobs,
         cached,
         stolen,
         raw,

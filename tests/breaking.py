@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from aisdk.core.documents import service
 from aisdk.core.documents.store import _LISTED, DocumentStore
+from aisdk.core.jobs.store import _INFO, JobStore
 from aisdk.core.rag.store import RagStore
 from aisdk.core.results import cursor
 from aisdk.core.runtime import cached
@@ -207,6 +208,12 @@ def careless_listing(patch: pytest.MonkeyPatch, world: World) -> None:
     """A statement forgets its tenant, and the wall behind it is gone."""
     no_row_level_security(patch, world)
     patch.setattr(DocumentStore, "listing", lambda *_: select(*_LISTED))
+
+
+def careless_jobs(patch: pytest.MonkeyPatch, world: World) -> None:
+    """A listing of jobs forgets its tenant, and the wall behind it is gone."""
+    no_row_level_security(patch, world)
+    patch.setattr(JobStore, "listing", lambda *_: select(*_INFO))
 
 
 def careless_export(patch: pytest.MonkeyPatch, world: World) -> None:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from documentation import ROOT, built
 from proxy import FaultProxy
 
 import aisdk
@@ -83,6 +84,14 @@ def short_home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="aisdk-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation site, built without a warning."""
+    folder = tmp_path_factory.mktemp("site")
+    assert built(ROOT, folder) == ""
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -61,8 +61,8 @@ class MiniLM:
         ConfigError: There are no weights, or a package of ``aisdk[minilm]`` is missing.
 
     Example:
-        >>> embedder = MiniLM(weights=find_weights(None), home=Path.home())  # doctest: +SKIP
-        >>> (await embedder.embed(["How do I parse a date?"])).shape  # doctest: +SKIP
+        >>> embedder = MiniLM(weights=find_weights(None), home=client.settings.home)
+        >>> (await embedder.embed(["How do I parse a date?"])).shape
         (1, 384)
     """
 

@@ -33,7 +33,7 @@ class OpenTelemetry:
         ConfigError: The package ``opentelemetry-api`` is not installed.
 
     Example:
-        >>> telemetry = OpenTelemetry()  # doctest: +SKIP
+        >>> telemetry = OpenTelemetry()
     """
 
     def __init__(

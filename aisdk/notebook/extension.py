@@ -45,7 +45,7 @@ def allow_nested_asyncio() -> None:
         ConfigError: The package ``nest-asyncio2`` is not installed.
 
     Example:
-        >>> aisdk.notebook.allow_nested_asyncio()  # doctest: +SKIP
+        >>> aisdk.notebook.allow_nested_asyncio()
     """
     try:
         import nest_asyncio2

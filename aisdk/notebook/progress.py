@@ -30,17 +30,19 @@ class DisplayProgress:
         display: Any = IPython.display.display
         self._title, self._unit, self._total = title, unit, total
         self._is_known = total is not None  # a total that grows says nothing about the time left
-        self._done = self._failed = 0
+        self._done = self._failed = self._chunks = 0
+        self._note = ""
         self._started = self._shown = monotonic()
         self._closed = False
         self._lock = threading.Lock()
         self._handle: Any = display(self._bundle(), raw=True, display_id=True)
 
-    def advance(self, done: int = 1, *, failed: int = 0) -> None:
+    def advance(self, done: int = 1, *, failed: int = 0, chunks: int = 0) -> None:
         """Counts further units; shows them when the last update is a tenth of a second ago."""
         with self._lock:
             self._done += done
             self._failed += failed
+            self._chunks += chunks
             self._show()
 
     def grow(self, total: int) -> None:
@@ -49,11 +51,12 @@ class DisplayProgress:
             self._total = total
             self._show()
 
-    def close(self) -> None:
+    def close(self, note: str = "") -> None:
         """Shows the final state; later calls change nothing."""
         with self._lock:
             if not self._closed:
                 self._closed = True
+                self._note = note
                 self._handle.update(self._bundle(), raw=True)
 
     def _show(self) -> None:
@@ -79,11 +82,14 @@ class DisplayProgress:
     def _text(self) -> str:
         seconds = monotonic() - self._started
         count = f"{self._done:,} of {self._total:,}" if self._total else f"{self._done:,}"
+        chunks = f", {self._chunks:,} chunks" if self._chunks else ""
         failed = f", {self._failed:,} failed" if self._failed else ""
         rate = f", {_rate(self._done / seconds)} {self._unit}/s" if seconds > _EVERY_S else ""
         spent = _duration(seconds)
-        left = self._left(seconds)
-        return clean_text(f"{self._title}: {count} {self._unit}{failed}, {spent}{rate}{left}")
+        end = f"; {self._note}" if self._note else self._left(seconds)
+        return clean_text(
+            f"{self._title}: {count} {self._unit}{chunks}{failed}, {spent}{rate}{end}"
+        )
 
     def _left(self, seconds: float) -> str:
         ended = self._done + self._failed

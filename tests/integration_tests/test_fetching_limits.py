@@ -6,6 +6,7 @@ import gc
 import gzip
 import ssl
 import threading
+import time
 import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
@@ -190,23 +191,42 @@ def test_fetch_head_of_some_size_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"),
+    ("answer", "why", "attempts"),
     [
-        (b"", "not_readable"),
-        (b"nonsense\r\n\r\n", "not_readable"),
-        (OK + b"Content-Length: 10\r\n\r\nx", "not_readable"),
-        (b"HTTP/1.1 404 Not Found\r\n\r\n", "not_found"),
-        (b"HTTP/1.1 410 Gone\r\n\r\n", "not_found"),
-        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "not_readable"),
-        (b"HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\ntext", "not_readable"),
-        (b"HTTP/1.1 302 Found\r\nContent-Length: 4\r\n\r\ntext", "not_readable"),
+        (b"", "not_readable", 4),
+        (b"HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\ntext", "not_readable", 4),
+        (b"HTTP/1.1 429 Slowly\r\nRetry-After: 0\r\n\r\n", "not_readable", 4),
+        (b"nonsense\r\n\r\n", "not_readable", 1),
+        (OK + b"Content-Length: 10\r\n\r\nx", "not_readable", 1),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", "not_found", 1),
+        (b"HTTP/1.1 410 Gone\r\n\r\n", "not_found", 1),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "not_readable", 1),
+        (b"HTTP/1.1 302 Found\r\nContent-Length: 4\r\n\r\ntext", "not_readable", 1),
     ],
 )
-def test_fetch_failure_is_told_after_one_attempt(answer: bytes, why: str) -> None:
-    """Nothing is asked for twice."""
+def test_fetch_is_tried_again_where_that_may_help(answer: bytes, why: str, attempts: int) -> None:
+    """Three times at most, and then told."""
     with serving(lambda _: [answer]) as server:
         assert reason(server.url()) == why
-        assert server.hits == 1
+        assert server.hits == attempts
+
+
+def test_fetch_that_failed_first_arrives() -> None:
+    """After as long as the server asked for."""
+    busy = b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+    answers = iter([busy, found(b"text")])
+    started = time.monotonic()
+    with serving(lambda _: [next(answers)]) as server:
+        assert fetch(server.url()) == b"text"
+    assert time.monotonic() - started >= 1
+
+
+def test_fetch_is_not_tried_again_beyond_its_time() -> None:
+    """Which is that of all attempts together."""
+    with serving(lambda _: [b""]) as server:
+        started = time.monotonic()
+        assert reason(server.url(), replace(OPEN, timeout_s=0.05)) in ("timeout", "not_readable")
+        assert time.monotonic() - started < 2
 
 
 def test_fetch_naively_asks_twice() -> None:

@@ -534,3 +534,24 @@ def test_keys_survive_in_new_sessions(client: aisdk.Client, tenant: str) -> None
     for _ in range(3):
         session = aisdk.connect(tenant, client=client)
         assert keyed(session, key).documents.delete(where={}) == 5
+
+
+def test_same_request_written_in_another_way_is_the_same(session: aisdk.Session) -> None:
+    """By position or by name, with defaults or without, shown or not."""
+    fill(session)
+    once = keyed(session)
+    assert once.documents.delete("s0") == once.documents.delete(key="s0", where=None) == 1
+    adding = keyed(session, "order 2")
+    first = adding.documents.add(["a pump"], progress=False)
+    assert list(adding.documents.add(what=["a pump"], wait=True)) == list(first)
+    with pytest.raises(IdempotencyConflict):
+        adding.documents.add(["a pump"], max_bytes=5)
+
+
+async def test_faces_of_a_client_take_keys(client: aisdk.Client, tenant: str) -> None:
+    """The tenant given with each call."""
+    documents = client.documents.with_options(idempotency_key="k")
+    first = await documents.add(tenant, ["a pump"], progress=False)
+    assert list(await documents.add(tenant, ["a pump"], progress=False)) == list(first)
+    with pytest.raises(IdempotencyConflict):
+        await documents.add(tenant, ["a valve"], progress=False)

@@ -18,6 +18,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
+from webfetch import OPEN
+from webserver import found, serving
 
 import aisdk
 from aisdk import foundation
@@ -107,6 +109,24 @@ def test_query_is_one_span_with_its_attempts_below(collected: Collected) -> None
     expected = {"aisdk.dependency": SERVICE, "aisdk.attempt": 1, "aisdk.outcome": "ok"}
     assert dict(asked[0].attributes or {}) == expected
     assert not SECRET.found("".join(map(told, [query, *attempts])))
+
+
+def test_fetched_url_is_a_span_an_attempt(collected: Collected) -> None:
+    """Below the call, and without the URL."""
+    busy = b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
+    answers = iter([busy, found(b"text")])
+    parts: Any = collected.client._parts.documents.parts
+    object.__setattr__(parts, "access", OPEN)
+    with serving(lambda _: [next(answers)]) as server:
+        collected.session.documents.add(server.url(f"/{SECRET('path')}.txt"), progress=False)
+    spans = collected.spans()
+    first, second = [span for span in spans if span.name == "url"]
+    (call,) = [span for span in spans if span.name == "documents.add"]
+    assert [dict(span.attributes or {})["aisdk.attempt"] for span in (first, second)] == [1, 2]
+    assert {span.parent.span_id for span in (first, second) if span.parent} == {
+        call.context.span_id
+    }
+    assert not SECRET.found("".join(map(told, spans)))
 
 
 def test_text_in_an_attribute_is_seen(collected: Collected) -> None:

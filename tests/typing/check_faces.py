@@ -14,6 +14,8 @@ from aisdk.core.documents.types import (
     StoredDocument,
     StoreInfo,
 )
+from aisdk.core.jobs.handles import AsyncJob, Job
+from aisdk.core.jobs.types import JobInfo
 from aisdk.core.rag.types import Hit, QueryHit, Stage
 from aisdk.core.results.page import AsyncPage, Page, Rows
 from aisdk.notebook.widgets import Explorer
@@ -22,6 +24,14 @@ from aisdk.notebook.widgets import Explorer
 def blocking_faces(session: Session) -> None:
     """A cell gets values and blocking pages."""
     assert_type(session.documents.add("docs/", id="key", progress=False), Rows[SourceOutcome])
+    assert_type(session.documents.add("docs/", wait=True), Rows[SourceOutcome])
+    job = session.documents.add("docs/", wait=False, id="key")
+    assert_type(job, Job[SourceOutcome])
+    assert_type(job.status(), JobInfo)
+    assert_type(job.result(timeout_s=5), Rows[SourceOutcome])
+    assert_type(job.cancel(), JobInfo)
+    assert_type(session.jobs.list(unfinished=True), Page[JobInfo])
+    assert_type(session.jobs.get(job.job_id), JobInfo)
     assert_type(session.documents.get("key"), StoredDocument)
     assert_type(session.documents.list(limit=5, order="-title"), Page[DocumentInfo])
     assert_type(session.documents.count(where={"year": 2020}), int)
@@ -46,6 +56,10 @@ def blocking_faces(session: Session) -> None:
 async def bound_faces(session: AsyncSession) -> None:
     """A coroutine gets the same values, and pages to await."""
     assert_type(await session.documents.add(["text"]), Rows[SourceOutcome])
+    job = await session.documents.add(["text"], wait=False)
+    assert_type(job, AsyncJob[SourceOutcome])
+    assert_type(await job.result(), Rows[SourceOutcome])
+    assert_type(await session.jobs.list(), AsyncPage[JobInfo])
     assert_type(await session.documents.get("key"), StoredDocument)
     assert_type(await session.documents.count(), int)
     assert_type(await session.documents.update("key", title="New"), None)
@@ -64,6 +78,9 @@ async def bound_faces(session: AsyncSession) -> None:
 async def hosted_faces(client: Client) -> None:
     """A service names the tenant each time."""
     assert_type(await client.documents.add("acme", ["text"]), Rows[SourceOutcome])
+    job = await client.documents.add("acme", "docs/", wait=False)
+    assert_type(job, AsyncJob[SourceOutcome])
+    assert_type(await client.jobs.cancel("acme", job.job_id), JobInfo)
     assert_type(await client.documents.get("acme", "key"), StoredDocument)
     assert_type(await client.documents.list("acme"), AsyncPage[DocumentInfo])
     assert_type(await client.documents.count("acme"), int)

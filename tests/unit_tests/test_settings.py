@@ -34,6 +34,12 @@ SECRET = "hunter2-hunter2"  # noqa: S105  # the secret that must not be seen
         ("AISDK_BULK_DEADLINE_S", "nan", ""),
         ("AISDK_SHUTDOWN_S", "", "number"),
         ("AISDK_DRAGONFLY_URL", "http://x", "redis://host:6379/0"),
+        ("AISDK_DRAGONFLY_URL", "redis://host:abc", "redis://host:6379/0"),
+        ("AISDK_DRAGONFLY_URL", "redis://host:0", "redis://host:6379/0"),
+        ("AISDK_DRAGONFLY_URL", "redis://host:6379/abc", "redis://host:6379/0"),
+        ("AISDK_DRAGONFLY_URL", "redis://[::1", "redis://host:6379/0"),
+        ("AISDK_DRAGONFLY_URL", "redis://", "redis://host:6379/0"),
+        ("AISDK_DRAGONFLY_URL", "unix://", "redis://host:6379/0"),
         ("AISDK_SECRET_KEY", "short", "at least 16"),
         ("AISDK_EMBEDDING", "maybe", "'auto', 'minilm', 'remote' or 'none'"),
         ("AISDK_EMBEDDING_PRECISION", "fp16", "'fp32' or 'int8'"),
@@ -224,3 +230,20 @@ def test_all_wrong_variables_are_named_at_once(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AISDK_EMBEDDING", "maybe")
     with pytest.raises(ConfigError, match=r"AISDK_POOL_SIZE: .*AISDK_EMBEDDING: "):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://host",
+        "redis://host:6379",
+        "rediss://user:p%2Fw@host:6380/0?health_check_interval=2",
+        "redis://[::1]:6379/15",
+        "unix:///run/dragonfly.sock?db=1",
+    ],
+)
+def test_address_of_a_cache_is_taken(url: str) -> None:
+    """In all forms that the library reads."""
+    settings = Settings(dragonfly_url=SecretStr(url))
+    assert settings.dragonfly_url is not None
+    assert settings.dragonfly_url.get_secret_value() == url

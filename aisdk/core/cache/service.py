@@ -48,12 +48,18 @@ class CacheService:
 
         Raises:
             InvalidInput: The key is not acceptable.
+
+        Example:
+            >>> session.cache.get("prices", default={})
+            {}
         """
         packed = await self.cache.get(tenant_id, NAMESPACE, _checked_key(key))
         return default if packed is None else _unpacked(packed)
 
     @verb("cache.set", reads=False, stored=False)
-    async def set(self, tenant_id: str, key: str, value: Any, *, ttl_s: float) -> bool:
+    async def set(
+        self, tenant_id: str, key: str, value: Any, *, ttl_s: float | None = None
+    ) -> bool:
         """Keeps a value for a while.
 
         Args:
@@ -61,17 +67,22 @@ class CacheService:
             key: 1 to 512 printable characters.
             value: None, a truth value, a number below 2**64, text, bytes, a datetime with a time
                 zone, or lists and dicts of these; at most 1 MiB.
-            ttl_s: For how long, in seconds, above 0, at most 30 days.
+            ttl_s: For how long, in seconds, above 0, at most 30 days; there is no default. Up to a
+                tenth less, so that values set together do not all end at once.
 
         Returns:
             Whether it is kept.
 
         Raises:
             InvalidInput: The key, the value or the time is not acceptable.
+
+        Example:
+            >>> session.cache.set("prices", {"pump": 12.5}, ttl_s=3600)
+            True
         """
         key = _checked_key(key)
-        _check_ttl(ttl_s)
-        return await self.cache.put(tenant_id, NAMESPACE, key, _packed(value), ttl_s)
+        seconds = _checked_ttl(ttl_s)
+        return await self.cache.put(tenant_id, NAMESPACE, key, _packed(value), seconds)
 
     @verb("cache.delete", reads=False, stored=False)
     async def delete(self, tenant_id: str, key: str) -> bool:
@@ -79,12 +90,20 @@ class CacheService:
 
         Raises:
             InvalidInput: The key is not acceptable.
+
+        Example:
+            >>> session.cache.delete("prices")
+            False
         """
         return await self.cache.delete(tenant_id, NAMESPACE, _checked_key(key))
 
     @verb("cache.stats", reads=True)
     async def stats(self, tenant_id: str) -> Rows[CacheInfo]:
-        """How often the tenant's values were found in the cache by this client, by namespace."""
+        """How often the tenant's values were found in the cache by this client, by namespace.
+
+        Example:
+            >>> frame = session.cache.stats().to_frame()
+        """
         return Rows(CacheInfo, self.cache.stats(tenant_id))
 
 
@@ -94,13 +113,14 @@ def _checked_key(key: Any) -> str:
     return key
 
 
-def _check_ttl(ttl_s: Any) -> None:
+def _checked_ttl(ttl_s: Any) -> float:
     number = isinstance(ttl_s, int | float) and not isinstance(ttl_s, bool)
     if not number or not 0 < ttl_s <= LONGEST_S:
         raise InvalidInput(
             "ttl_s must be a number of seconds above 0, at most 30 days.",
             hint="Every value is kept for a while only: set(key, value, ttl_s=3600).",
         )
+    return float(ttl_s)
 
 
 def _packed(value: Any) -> bytes:

@@ -16,10 +16,11 @@ from pydantic_core import to_json
 from aisdk.core.documents.access import Access
 from aisdk.core.documents.chunking import CHUNKER_VERSION, Span, split
 from aisdk.core.documents.context import searchable_texts
-from aisdk.core.documents.loading import enumerate_sources
+from aisdk.core.documents.loading import enumerate_sources, is_remote
 from aisdk.core.documents.sources import LoadOptions, Parsed, Source
 from aisdk.core.documents.store import DocumentStore, Known
 from aisdk.core.documents.types import Batch, ChunkRow, DocumentRow, Embedder, StoreInfo
+from aisdk.core.documents.urls import UrlSource
 from aisdk.core.documents.writing import index_batch
 from aisdk.core.lexical import ANALYZER_VERSION, Analyzer
 from aisdk.core.results.progress import Progress, ProgressFactory
@@ -56,6 +57,7 @@ class Parts:
         spend: Tenant and tokens → waits until it may ask a model for so many.
         access: What may be read.
         in_thread: Runs blocking work in a thread.
+        in_fetch: The same for work that waits for other servers.
     """
 
     embedder: Embedder | None
@@ -65,6 +67,7 @@ class Parts:
     spend: Callable[[str, int], Awaitable[None]]
     access: Access
     in_thread: InThread
+    in_fetch: InThread
 
 
 @dataclass(slots=True)
@@ -124,21 +127,22 @@ class Adding:
         self._check_model(info)
         self._analyzer = self._parts.analyzer(info.language)
         self._salt = self._versions(info.language)
-        sources = iter(
-            await self._parts.in_thread(enumerate_sources, what, load, self._parts.access)
-        )
+        read = self._parts.in_fetch if is_remote(what) else self._parts.in_thread
+        sources = iter(await read(enumerate_sources, what, load, self._parts.access))
         total = None if isinstance(what, str) else length_hint(what) or None
         self._progress: Progress = progress("Adding documents", "documents", total)
         try:
-            while group := await self._parts.in_thread(self._read_group, sources):
+            while group := await read(self._read_group, sources):
                 await self._add_group(group)
                 if total is None:
                     self._progress.grow(len(self._outcomes))
             await self._flush()
             await self._stored()
-        finally:
+        except BaseException:
             await self._abandon()
-            self._progress.close()
+            self._progress.close("stopped: what was added stays, add again to go on")
+            raise
+        self._progress.close()
         return self._outcomes
 
     def _check_model(self, info: StoreInfo) -> None:
@@ -175,7 +179,8 @@ class Adding:
             data = source.read()
             read.key = blake2b(source.content_key(data) + self._salt, digest_size=32).digest()
             read.size_bytes = source.size_bytes(data)
-            read.data = data if data is not None and len(data) <= KEPT_BYTES else None
+            kept = isinstance(source, UrlSource) or len(data or b"") <= KEPT_BYTES
+            read.data = data if kept else None  # what is far away is read once
         except AisdkError as error:
             read.error = error
         read.milliseconds = (time.perf_counter() - started) * 1000
@@ -284,7 +289,8 @@ class Adding:
                 self._settle(read, status, len(item.spans))
             else:
                 self._settle(read, "unchanged", 0)
-        self._progress.advance(len(stored))
+        chunks = sum(len(item.spans) for item in stored)
+        self._progress.advance(len(stored), chunks=chunks)
         if put.refused:
             self._is_full = True
             await self._fail(_refused(item.read) for item in waiting if item not in stored)

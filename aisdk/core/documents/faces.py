@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import Any, Literal, Unpack, overload
+
 from aisdk.core.documents.service import DocumentsService
+from aisdk.core.documents.types import AddOptions, SourceOutcome
+from aisdk.core.jobs.handles import AsyncJob, Job
+from aisdk.core.results.page import Rows
 from aisdk.core.runtime.faces import Face, blocking, bound, hosted
 
 __all__ = ["AsyncDocuments", "ClientDocuments", "Documents"]
@@ -13,7 +19,22 @@ class AsyncDocuments(Face[DocumentsService]):
 
     __slots__ = ()
 
-    add = bound(DocumentsService.add)
+    @overload
+    async def add(
+        self, what: Any, *, wait: Literal[True] = True, **options: Unpack[AddOptions]
+    ) -> Rows[SourceOutcome]: ...
+    @overload
+    async def add(
+        self, what: Any, *, wait: Literal[False], **options: Unpack[AddOptions]
+    ) -> AsyncJob[SourceOutcome]: ...
+    async def add(  # noqa: D102  # it has the verb's
+        self, what: Any, *, wait: bool = True, **options: Unpack[AddOptions]
+    ) -> Any:
+        done = await self._add(what, wait=wait, **options)
+        return done if isinstance(done, Rows) else AsyncJob(done, *_jobs(self))
+
+    _add = bound(DocumentsService.add)
+    add.__doc__ = _add.__doc__
     get = bound(DocumentsService.get)
     list = bound(DocumentsService.list)
     count = bound(DocumentsService.count)
@@ -28,7 +49,22 @@ class Documents(Face[DocumentsService]):
 
     __slots__ = ()
 
-    add = blocking(DocumentsService.add)
+    @overload
+    def add(
+        self, what: Any, *, wait: Literal[True] = True, **options: Unpack[AddOptions]
+    ) -> Rows[SourceOutcome]: ...
+    @overload
+    def add(
+        self, what: Any, *, wait: Literal[False], **options: Unpack[AddOptions]
+    ) -> Job[SourceOutcome]: ...
+    def add(  # noqa: D102  # it has the verb's
+        self, what: Any, *, wait: bool = True, **options: Unpack[AddOptions]
+    ) -> Any:
+        done = self._add(what, wait=wait, **options)
+        return done if isinstance(done, Rows) else Job(done, *_jobs(self))
+
+    _add = blocking(DocumentsService.add)
+    add.__doc__ = _add.__doc__
     get = blocking(DocumentsService.get)
     list = blocking(DocumentsService.list)
     count = blocking(DocumentsService.count)
@@ -43,7 +79,35 @@ class ClientDocuments(Face[DocumentsService]):
 
     __slots__ = ()
 
-    add = hosted(DocumentsService.add)
+    @overload
+    async def add(
+        self,
+        tenant_id: str,
+        what: Any,
+        *,
+        wait: Literal[True] = True,
+        **options: Unpack[AddOptions],
+    ) -> Rows[SourceOutcome]: ...
+    @overload
+    async def add(
+        self, tenant_id: str, what: Any, *, wait: Literal[False], **options: Unpack[AddOptions]
+    ) -> AsyncJob[SourceOutcome]: ...
+    def add(  # noqa: D102  # it has the verb's
+        self,
+        tenant_id: str = "",
+        what: Any = None,
+        *,
+        wait: bool = True,
+        **options: Unpack[AddOptions],
+    ) -> Any:
+        return self._awaited(tenant_id, self._add(tenant_id, what, wait=wait, **options))
+
+    async def _awaited(self, tenant_id: str, adding: Awaitable[Any]) -> Any:
+        done = await adding
+        return done if isinstance(done, Rows) else AsyncJob(done, *_jobs(self, tenant_id))
+
+    _add = hosted(DocumentsService.add)
+    add.__doc__ = _add.__doc__
     get = hosted(DocumentsService.get)
     list = hosted(DocumentsService.list)
     count = hosted(DocumentsService.count)
@@ -51,3 +115,9 @@ class ClientDocuments(Face[DocumentsService]):
     delete = hosted(DocumentsService.delete)
     info = hosted(DocumentsService.info)
     set_language = hosted(DocumentsService.set_language)
+
+
+def _jobs(face: Face[DocumentsService], tenant_id: str = "") -> tuple[Any, Any, str, Any]:
+    """Where a face's jobs are."""
+    where = (face._portal, tenant_id or face._tenant_id, face._options)  # noqa: SLF001  # of a face
+    return (face._service.jobs, *where)  # noqa: SLF001  # of a face

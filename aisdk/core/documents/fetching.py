@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aisdk.core.documents.access import Access
 from aisdk.core.documents.unreadable import damaged, too_large, unreachable
-from aisdk.errors import Unreadable
+from aisdk.core.runtime.dependency import Dependency, TryAgain
+from aisdk.core.runtime.turns import when_stopped
+from aisdk.errors import Unavailable, Unreadable
 
 if TYPE_CHECKING:
     import aiohttp
@@ -24,17 +26,19 @@ WEB: Final = ("http", "https")
 MOST_REDIRECTS: Final = 5
 CONNECT_S: Final = 10.0
 GONE: Final = (404, 410)
+PASSING: Final = (408, 429, 500, 502, 503, 504)
 MOST_TURNS: Final = 100  # of the loop; a few are enough
 
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """Files named by http and https, each fetched as a whole and by one attempt.
+    """Files named by http and https, each fetched as a whole.
 
     Every fetch has a loop, a session and connections of its own, so that no tenant's cookies,
-    credentials, connections or slow name servers reach another's. It blocks, for
+    credentials, connections or slow name servers reach another's; and retries, but no circuit
+    breaker, of its own: one tenant's trouble with a server closes it to nobody else. It blocks, for
     ``access.timeout_s`` at most and, if a name server is silent, for as long as the system waits
-    for that. It is not repeated: calling ``documents.add`` again does only what is missing.
+    for that; it ends at once where nobody waits for it any more.
     """
 
     access: Access
@@ -47,7 +51,32 @@ class Web:
             Unreadable: It must not be reached, takes too long, is too large or not there.
         """
         del mode
-        return BytesIO(asyncio.run(self._fetch(url)))
+        try:
+            return BytesIO(asyncio.run(self._whole(url)))
+        except asyncio.CancelledError:  # nobody waits for it any more
+            raise _late() from None
+
+    async def _whole(self, url: str) -> bytes:
+        """The body, asked for again where that may help, within the time there is."""
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None  # noqa: S101  # asyncio.run makes one
+        when_stopped(partial(_cancel, loop, task))
+        refused: list[Unreadable] = []
+
+        async def attempt() -> bytes:
+            try:
+                return await self._fetch(url)
+            except _Passing as error:
+                refused.append(error.told)
+                raise TryAgain(error.told.reason, after_s=error.after_s) from None
+
+        try:
+            async with asyncio.timeout(self.access.timeout_s):
+                return await Dependency("url").call(attempt)
+        except Unavailable:
+            raise refused[-1] from None
+        except TimeoutError:  # of ours, or the call's deadline
+            raise _late() from None
 
     async def _fetch(self, url: str) -> bytes:
         import aiohttp
@@ -55,17 +84,12 @@ class Web:
         sockets: list[socket.socket] = []
         try:
             async with (
-                asyncio.timeout(self.access.timeout_s),
                 self._session(sockets) as session,
                 session.get(url, max_redirects=MOST_REDIRECTS + 1) as response,
             ):
                 return await _body(response, self.max_bytes)
-        except TimeoutError:
-            raise Unreadable(
-                "A source did not arrive in time.",
-                hint="Try again later, or raise AISDK_URL_TIMEOUT_S.",
-                reason="timeout",
-            ) from None
+        except aiohttp.ServerTimeoutError as error:
+            raise _Passing(unreachable(error)) from None
         except aiohttp.TooManyRedirects:
             raise _redirect_refused(f"more than {MOST_REDIRECTS} times") from None
         except (aiohttp.NonHttpUrlRedirectClientError, aiohttp.InvalidUrlRedirectClientError):
@@ -73,7 +97,7 @@ class Web:
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, _NotPublic):
                 raise _private() from None
-            raise unreachable(error) from None
+            raise _Passing(unreachable(error)) from None
         finally:
             await _hang_up(sockets)
 
@@ -116,6 +140,15 @@ async def _hang_up(sockets: list[socket.socket]) -> None:
         await asyncio.sleep(0)
 
 
+class _Passing(Exception):
+    """An attempt failed in a way that may pass: why, and when to try again."""
+
+    def __init__(self, told: Unreadable, after_s: float | None = None) -> None:
+        self.told = told
+        self.after_s = after_s
+        super().__init__()
+
+
 class _NotPublic(OSError):
     """Refused as an address that cannot be connected to: the next one of the name is tried."""
 
@@ -143,11 +176,13 @@ class _Hops:
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise unreachable(error) from None  # aiohttp would send it once more
+            raise _Passing(unreachable(error)) from None  # aiohttp would send it once more
 
 
 async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
     """The whole body, unpacked, if it is not larger than allowed."""
+    if response.status in PASSING:
+        raise _Passing(_status(response.status), _after_s(response.headers.get("Retry-After")))
     if not 200 <= response.status < 300:
         raise _status(response.status)
     if (response.content_length or 0) > most:
@@ -180,9 +215,29 @@ def _unpacked(gzip: zlib._Decompress, chunk: bytes, most: int) -> bytes:
 def _status(status: int) -> Unreadable:
     return Unreadable(
         f"The server answered with status {status}.",
-        hint="Check the URL, and that you may read it.",
+        hint=(
+            "Try again later." if status in PASSING else "Check the URL, and that you may read it."
+        ),
         reason="not_found" if status in GONE else "not_readable",
     )
+
+
+def _after_s(told: str | None) -> float | None:
+    """The seconds of a Retry-After header; ``None`` where it has none, or a date."""
+    return float(told) if told and told.isdecimal() and len(told) < 6 else None
+
+
+def _late() -> Unreadable:
+    return Unreadable(
+        "A source did not arrive in time.",
+        hint="Try again later, or raise AISDK_URL_TIMEOUT_S.",
+        reason="timeout",
+    )
+
+
+def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: it has ended by itself
+        loop.call_soon_threadsafe(task.cancel)
 
 
 def _private() -> Unreadable:

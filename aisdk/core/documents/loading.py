@@ -15,7 +15,7 @@ from aisdk.core.documents.sources import Document, FailedSource, LoadOptions, So
 from aisdk.core.documents.urls import from_url
 from aisdk.errors import InvalidInput, Unreadable
 
-__all__ = ["enumerate_sources"]
+__all__ = ["LOCAL", "enumerate_sources", "is_remote"]
 
 LOCAL: Final = ("file://", "local://")
 WHAT: Final = (
@@ -56,12 +56,17 @@ def enumerate_sources(what: Any, options: LoadOptions, access: Access) -> Iterat
     raise InvalidInput("This cannot be added.", hint=WHAT)
 
 
+def is_remote(what: Any) -> bool:
+    """Whether ``what`` names something that other servers have to send."""
+    return isinstance(what, str) and "://" in what[:1_000] and not what.lower().startswith(LOCAL)
+
+
 def _from_text(what: str, options: LoadOptions, access: Access) -> Iterator[Source]:
     if not what.strip():
         raise InvalidInput("The path is empty.", hint=WHAT)
     if what.lower().startswith(LOCAL):
         return from_path(Path(what.partition("://")[2]), options, access)
-    if "://" in what[:1_000] and "\n" not in what:
+    if is_remote(what) and "\n" not in what:
         return from_url(what, options, access)
     return from_path(Path(what), options, access)
 
@@ -72,6 +77,8 @@ def _from_items(items: Iterable[Any], options: LoadOptions, access: Access) -> I
             yield TextSource("", item, "", {}, options.max_chars)
         elif isinstance(item, Document):
             yield _from_document(item, options)
+        elif isinstance(item, FailedSource):  # of a job, which keeps what failed
+            yield item
         elif isinstance(item, os.PathLike):
             yield from _from_listed(Path(os.fsdecode(item)), options, access)
         else:

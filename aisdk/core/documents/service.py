@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Unpack
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_, true, tuple_
+from sqlalchemy import ColumnElement, and_, or_
 
 from aisdk.core.documents.adding import Adding, Parts
 from aisdk.core.documents.listing import DocumentListing
+from aisdk.core.documents.loading import is_remote
+from aisdk.core.documents.ordering import after, in_state, order_column, sort_keys
+from aisdk.core.documents.requests import pack, unpack
 from aisdk.core.documents.sources import JSON, LoadOptions
 from aisdk.core.documents.store import DocumentStore
 from aisdk.core.documents.types import (
-    ORDERS,
     AddOptions,
     DocumentInfo,
     ListOptions,
@@ -25,12 +27,14 @@ from aisdk.core.documents.types import (
     StoredDocument,
     StoreInfo,
 )
+from aisdk.core.jobs.service import JobsService
 from aisdk.core.results.cursor import sign, verify
 from aisdk.core.results.frame import make_item
 from aisdk.core.results.origin import Origin
 from aisdk.core.results.page import AsyncPage, Rows
-from aisdk.core.results.progress import silent
+from aisdk.core.results.progress import Progress, silent
 from aisdk.core.runtime.guard import Guard, Limits
+from aisdk.core.runtime.options import LONGEST_S, CallOptions, call_options
 from aisdk.core.runtime.tenancy import current_standing
 from aisdk.core.runtime.verb import verb
 from aisdk.core.storage.filters import UNSTORABLE, Where, compile_where
@@ -40,7 +44,6 @@ from aisdk.errors import AddFailed, InvalidInput, NotFound, QuotaExceeded
 __all__ = ["DocumentsService"]
 
 LIMIT: Final = 10_000
-STATES: Final = ("ready", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +55,19 @@ class DocumentsService:
         store: Its SQL.
         parts: What adding needs: embedder, analyzers, language, progress.
         cursor_key: Signs cursors.
+        jobs: Keeps work that goes on in the background.
     """
 
     guard: Guard
     store: DocumentStore
     parts: Parts
     cursor_key: bytes
+    jobs: JobsService
 
     @verb("documents.add", reads=False, bulk=True, rows=SourceOutcome)
     async def add(
-        self, tenant_id: str, what: Any, **options: Unpack[AddOptions]
-    ) -> Rows[SourceOutcome]:
+        self, tenant_id: str, what: Any, *, wait: bool = True, **options: Unpack[AddOptions]
+    ) -> Rows[SourceOutcome] | str:
         """Adds documents, or brings them up to date; safe to run again.
 
         A source is known by its key (absolute path, URL, or the id given). With the content it had
@@ -73,28 +78,41 @@ class DocumentsService:
             tenant_id: The tenant.
             what: A path, folder or glob; a URL that the settings allow; a list of texts,
                 ``Document`` values or paths; or a pandas DataFrame.
+            wait: Whether to return when everything is added. With False a `Job` comes back at
+                once; it is done in the background, and after a crash by whoever connects as the
+                tenant on the same machine. What was stored before that counts as unchanged then.
             options: See `AddOptions`; for a DataFrame ``text=``, ``id=`` or ``source=`` and
                 ``title=`` name columns, the rest becomes metadata.
 
         Returns:
             One row a source: status, document_id, chunks, size_bytes, milliseconds, error_code and
-            hint.
+            hint. With ``wait=False`` a `Job`, whose ``result()`` returns them.
 
         Raises:
             AddFailed: Some sources failed (after all others were added); ``error.result`` has the
                 rows. Not with ``raise_on_error=False``.
-            QuotaExceeded: The tenant's store is full; what fitted was added.
+            QuotaExceeded: The tenant's store is full; what fitted was added. With ``wait=False``:
+                too many jobs have not ended.
             InvalidInput: ``what`` or an option is not acceptable.
             EmbeddingMismatch: The store holds vectors of another model.
 
         Example:
-            >>> session.documents.add("docs/")  # doctest: +SKIP
+            >>> session.documents.add("docs/").to_frame()[["status", "chunks"]]
+              status  chunks
+            0  added       1
         """
+        given = dict(options)
         show = options.pop("progress", True)
         strict = options.pop("raise_on_error", True)
         load = _load_options(options)
+        if not wait:
+            access = self.parts.access
+            in_thread = self.parts.in_fetch if is_remote(what) else self.parts.in_thread
+            request = await in_thread(pack, what, load, access, given)
+            return await self.jobs.submit(tenant_id, "documents.add", request)
+        progress = show if callable(show) else (self.parts.progress if show else silent)
         adding = Adding(self.store, self.parts, tenant_id)
-        outcomes = await adding.run(what, load, self.parts.progress if show else silent)
+        outcomes = await adding.run(what, load, progress)
         result = Rows(SourceOutcome, outcomes)
         failed = sum(outcome[1] == "failed" for outcome in outcomes)
         if strict and any(outcome[6] == QuotaExceeded.code for outcome in outcomes):
@@ -106,6 +124,20 @@ class DocumentsService:
                 result=result,
             )
         return result
+
+    async def work(self, tenant_id: str, request: bytes, progress: Progress) -> Rows[SourceOutcome]:
+        """Does what a job of ``add`` was given, and tells ``progress`` how far it is."""
+
+        def told(_title: str, _unit: str, total: int | None = None) -> Progress:
+            if total is not None:
+                progress.grow(total)
+            return progress
+
+        what, options = await self.parts.in_thread(unpack, request)
+        call_options.set(CallOptions(deadline_s=LONGEST_S))  # of the job's own task
+        done = await self.add(tenant_id, what, progress=told, **options)
+        assert isinstance(done, Rows)  # noqa: S101  # a job waits
+        return done
 
     async def _full(self, tenant_id: str, result: Rows[SourceOutcome]) -> QuotaExceeded:
         """What to raise when documents were refused for want of room."""
@@ -166,15 +198,15 @@ class DocumentsService:
         """
         _check_range("limit", limit, LIMIT)
         order = options.get("order", "source")
-        column = _order_column(order)
+        column = order_column(order)
         state = options.get("state", "ready")
-        condition = and_(compile_where(where), _in_state(state))
+        condition = and_(compile_where(where), in_state(state))
         kind = f"documents.list:{order}:{state}"
         cursor = options.get("cursor")
         if cursor is not None:
             position = verify(self.cursor_key, tenant_id, kind, cursor)
-            condition = and_(condition, _after(order, column, position))
-        keys = _sort_keys(column)
+            condition = and_(condition, after(order, column, position))
+        keys = sort_keys(column)
         query = self.store.listing(tenant_id).where(condition).limit(limit + 1)
         query = query.order_by(*(key.desc() for key in keys) if order[0] == "-" else keys)
         rows = await self.store.page(tenant_id, query)
@@ -213,7 +245,7 @@ class DocumentsService:
             where: Conditions on metadata.
             state: ``ready`` (default), ``failed`` or ``all``.
         """
-        return await self.store.count(tenant_id, and_(compile_where(where), _in_state(state)))
+        return await self.store.count(tenant_id, and_(compile_where(where), in_state(state)))
 
     @verb("documents.update", reads=False)
     async def update(
@@ -334,35 +366,6 @@ def _is(key: Any) -> ColumnElement[bool]:
 
 def _missing() -> NotFound:
     return NotFound("There is no such document.", hint="documents.list() shows what there is.")
-
-
-def _order_column(order: Any) -> Any:
-    if not isinstance(order, str) or order.removeprefix("-") not in ORDERS:
-        raise InvalidInput(
-            "order is unknown.", hint=f"Use one of: {', '.join(ORDERS)}, with - for descending."
-        )
-    return documents.c[order.removeprefix("-")]
-
-
-def _in_state(state: Any) -> ColumnElement[bool]:
-    if isinstance(state, str) and state == "all":
-        return true()
-    if not isinstance(state, str) or state not in STATES:
-        raise InvalidInput("state is unknown.", hint="Use ready, failed or all.")
-    return documents.c.state == state
-
-
-def _sort_keys(column: Any) -> Sequence[Any]:
-    """What orders a listing totally; no two documents of a tenant have the same source."""
-    return (column,) if column.name == "source" else (column, documents.c.document_id)
-
-
-def _after(order: str, column: Any, position: list[JSON]) -> ColumnElement[bool]:
-    value, document_id = position
-    key = datetime.fromisoformat(str(value)) if column.name == "created_at" else value
-    keys = _sort_keys(column)
-    here, there = tuple_(*keys), (key, UUID(str(document_id)))[: len(keys)]
-    return here < there if order[0] == "-" else here > there
 
 
 def _clean_title(title: Any) -> str:

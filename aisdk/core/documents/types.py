@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aisdk.core.documents.sources import JSON
+from aisdk.core.results.progress import ProgressFactory
 
 __all__ = [
     "ORDERS",
@@ -131,7 +132,7 @@ class AddOptions(TypedDict, total=False):
         title: The DataFrame's column of titles.
         max_bytes: A source larger than this fails with ``too_large``; 64 MiB by default.
         max_pages: A PDF with more pages fails with ``too_large``; 5,000 by default.
-        progress: Show progress; yes by default.
+        progress: Show progress, yes by default; or what makes a progress of your own.
         raise_on_error: Raise ``AddFailed`` at the end if a source failed; yes by default.
     """
 
@@ -141,7 +142,7 @@ class AddOptions(TypedDict, total=False):
     title: str
     max_bytes: int
     max_pages: int
-    progress: bool
+    progress: bool | ProgressFactory
     raise_on_error: bool
 
 

@@ -71,6 +71,7 @@ def probes(subjects: Subjects) -> Iterator[tuple[str, Probe]]:
     yield "values under a stolen key", trials.stolen_value
     yield "rates", trials.rates
     yield "idempotency keys", trials.idempotency
+    yield "jobs", trials.jobs
     yield "usage", trials.used
     yield "exported files", trials.files
     yield "connections after cancellation", trials.cancelled
@@ -194,6 +195,16 @@ class _Trials:
         except AisdkError:
             return 1, 0
         return 1, 1
+
+    async def jobs(self, attacker: str, victim: Victim) -> Found:
+        """Another's job: how it stands, what came of it, and whether it can be ended."""
+        leaked = 0
+        for verb in (self._on.jobs.get, self._on.jobs.result, self._on.jobs.cancel):
+            with suppress(AisdkError):
+                await verb(attacker, victim.job_id)
+                leaked += 1
+        listed = await self._on.jobs.list(attacker)
+        return 4, leaked + any(row.job_id == victim.job_id for row in listed)
 
     async def used(self, attacker: str, victim: Victim) -> Found:
         """What another has used."""

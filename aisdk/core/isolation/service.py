@@ -67,7 +67,8 @@ class IsolationService:
             ConfigError: This client may not register tenants.
 
         Example:
-            >>> session.verify_isolation().to_frame()["passed"].all()  # doctest: +SKIP
+            >>> all(probe.passed for probe in await client.verify_isolation())
+            True
         """
         await self._erase(await self._left_behind())
         async with self._throw_away() as (attacker, owner):

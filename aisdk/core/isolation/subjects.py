@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from aisdk.core.runtime.limits import Limiter
 from aisdk.core.runtime.options import CallOptions, call_options
 from aisdk.core.storage.engine import Database
 from aisdk.core.storage.tables import metadata
+from aisdk.errors import InProgress
 
 __all__ = ["CANARY", "Subjects", "Victim", "plant", "reached", "with_key"]
 
@@ -33,6 +35,7 @@ class Subjects:
         rag: The rag service.
         caching: The cache service.
         usage: The usage service.
+        jobs: The jobs service.
         cache: What keeps cached values.
         limiter: What charges tenants.
         record: Tenant, verb and tokens → notes its use.
@@ -46,6 +49,7 @@ class Subjects:
     rag: Any
     caching: Any
     usage: Any
+    jobs: Any
     cache: Cache
     limiter: Limiter
     record: Callable[[str, str, int], None]
@@ -62,6 +66,7 @@ class Victim:
         mark: A word that only its texts hold.
         document_id: One of its documents.
         cursor: Of its listing.
+        job_id: A job that it has done.
         chunk_ids: Its chunks.
         tables: Where it has rows.
     """
@@ -70,6 +75,7 @@ class Victim:
     mark: str
     document_id: str
     cursor: str
+    job_id: str
     chunk_ids: list[int]
     tables: tuple[str, ...]
 
@@ -85,14 +91,27 @@ async def plant(subjects: Subjects, tenant_id: str) -> Victim:
     ]
     await subjects.documents.add(tenant_id, texts, progress=False)
     await with_key(mark, subjects.documents.delete, tenant_id, f"{mark}-2")
+    job_id = await _job_done(subjects, tenant_id, texts[0])
     await subjects.caching.set(tenant_id, CANARY, mark, ttl_s=600)
     await subjects.usage.list(tenant_id)  # which stores what it has used up to now
     page = await subjects.documents.list(tenant_id, limit=1)
     async with subjects.database.bulk(tenant_id) as connection:
         rows = await connection.fetch("SELECT chunk_id FROM aisdk.chunks")
         tables = tuple([t for t in TABLES if await reached(connection, t, tenant_id)])
-    chunk_ids = [row[0] for row in rows]
-    return Victim(tenant_id, mark, page[0].document_id, page.cursor or "", chunk_ids, tables)
+    names = (page[0].document_id, page.cursor or "", job_id)
+    return Victim(tenant_id, mark, *names, [row[0] for row in rows], tables)
+
+
+async def _job_done(subjects: Subjects, tenant_id: str, text: Any) -> str:
+    """A job that has ended, whose answer bears the tenant's mark."""
+    job_id: str = await subjects.documents.add(tenant_id, [text], wait=False)
+    while True:
+        try:
+            await subjects.jobs.result(tenant_id, job_id)
+        except InProgress:
+            await asyncio.sleep(0.02)
+        else:
+            return job_id
 
 
 async def reached(connection: Any, table: str, tenant_id: str) -> bool:

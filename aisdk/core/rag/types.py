@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aisdk.core.results.frame import JSON
 
-__all__ = ["Hit", "Mode", "QueryEmbedder", "QueryHit", "QueryOptions", "Stage"]
+__all__ = ["Hit", "ManyOptions", "Mode", "QueryEmbedder", "QueryHit", "QueryOptions", "Stage"]
 
 Mode: TypeAlias = Literal["hybrid", "dense", "lexical"]
 
@@ -120,3 +120,13 @@ class QueryOptions(TypedDict, total=False):
     min_score: float
     one_per_document: bool
     weight: float
+
+
+class ManyOptions(QueryOptions, total=False):
+    """Further keywords of ``rag.query_many``.
+
+    Attributes:
+        progress: Show progress where it takes longer than half a second; yes by default.
+    """
+
+    progress: bool

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, T
 
 from aisdk.core.results.frame import JSON, Record, columns_of, make_item, to_frame, to_table
 from aisdk.core.results.origin import Origin
-from aisdk.core.results.progress import Progress, ProgressFactory, silent
+from aisdk.core.results.progress import Progress, ProgressFactory, fitting, silent
 from aisdk.core.results.text import Preview, render_text
 from aisdk.errors import InvalidInput, NotFound
 
@@ -298,13 +298,6 @@ Fetch: TypeAlias = Callable[[str, int | None], Awaitable[AsyncPage[T]]]
 """Continues a listing: a cursor, and the most rows wanted (None: as many as before)."""
 
 
-def _fitting(title: str, unit: str, total: int | None = None) -> Progress:
-    """The progress for where this runs: a notebook's output, a terminal's bar, or nothing."""
-    from aisdk.notebook.progress import choose_progress
-
-    return choose_progress()(title, unit, total)
-
-
 class Page(Rows[T]):
     """A page whose further pages are fetched by blocking calls, for notebook cells and scripts.
 
@@ -316,7 +309,7 @@ class Page(Rows[T]):
     _more: ClassVar[str] = "page.next()"
 
     def __init__(
-        self, source: AsyncPage[T], call: Call, progress: ProgressFactory = _fitting
+        self, source: AsyncPage[T], call: Call, progress: ProgressFactory = fitting
     ) -> None:
         """Makes the blocking twin of a page.
 
@@ -331,7 +324,7 @@ class Page(Rows[T]):
         self._progress = progress
 
     @classmethod
-    def of(cls, source: AsyncPage[T], call: Call, progress: ProgressFactory = _fitting) -> Page[T]:
+    def of(cls, source: AsyncPage[T], call: Call, progress: ProgressFactory = fitting) -> Page[T]:
         """The blocking twin of ``source``."""
         return cls(source, call, progress)
 
@@ -363,7 +356,7 @@ class Page(Rows[T]):
             A page of at most ``max_rows`` rows (or of this page's rows, when they are more).
 
         Example:
-            >>> frame = session.documents.list().collect().to_frame()  # doctest: +SKIP
+            >>> frame = session.documents.list().collect().to_frame()
         """
         shown = self._progress if progress else silent
         source = self._source

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from time import monotonic
+from typing import Any, Final, Protocol, TypeAlias
 
-__all__ = ["Progress", "ProgressFactory", "Silent", "TerminalProgress", "silent", "terminal"]
+__all__ = [
+    "Count",
+    "Counted",
+    "Later",
+    "Progress",
+    "ProgressFactory",
+    "Silent",
+    "TerminalProgress",
+    "fitting",
+    "silent",
+    "terminal",
+]
+
+SOON_S: Final = 0.5
+
+Count: TypeAlias = tuple[int, int, int | None]
+"""Units that ended well, those that did not, and how many there are, if that is known."""
 
 
 class Progress(Protocol):
     """What a long call tells about itself; may be called from any thread."""
 
-    def advance(self, done: int = 1, *, failed: int = 0) -> None:
-        """Counts ``done`` further units as finished, and ``failed`` as given up."""
+    def advance(self, done: int = 1, *, failed: int = 0, chunks: int = 0) -> None:
+        """Counts ``done`` further units as finished, ``failed`` as given up, and their chunks."""
         ...
 
     def grow(self, total: int) -> None:
         """Sets how many units are known so far."""
         ...
 
-    def close(self) -> None:
-        """Leaves the final state; nothing is shown afterwards."""
+    def close(self, note: str = "") -> None:
+        """Leaves the final state, with a note; nothing is shown afterwards."""
         ...
 
 
@@ -32,14 +50,79 @@ ProgressFactory: TypeAlias = Callable[[str, str, int | None], Progress]
 class Silent:
     """Shows nothing."""
 
-    def advance(self, done: int = 1, *, failed: int = 0) -> None:
-        """Does nothing with ``done`` and ``failed``."""
+    def advance(self, done: int = 1, *, failed: int = 0, chunks: int = 0) -> None:
+        """Does nothing with ``done``, ``failed`` and ``chunks``."""
 
     def grow(self, total: int) -> None:
         """Does nothing with ``total``."""
 
-    def close(self) -> None:
-        """Does nothing."""
+    def close(self, note: str = "") -> None:
+        """Does nothing with ``note``."""
+
+
+class Counted:
+    """Counts, and shows nothing: others ask how far it is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._done = self._failed = 0
+        self._total: int | None = None
+
+    @property
+    def count(self) -> Count:
+        """How far it is."""
+        with self._lock:
+            return (self._done, self._failed, self._total)
+
+    def advance(self, done: int = 1, *, failed: int = 0, chunks: int = 0) -> None:
+        """Counts further units; their chunks are not counted."""
+        del chunks
+        with self._lock:
+            self._done += done
+            self._failed += failed
+
+    def grow(self, total: int) -> None:
+        """Sets how many units are known so far."""
+        with self._lock:
+            self._total = total
+
+    def close(self, note: str = "") -> None:
+        """Does nothing with ``note``."""
+
+
+class Later:
+    """Shows nothing unless it takes longer than half a second, and then all there is so far.
+
+    Args:
+        make: Begins what is shown.
+    """
+
+    def __init__(self, make: Callable[[], Progress]) -> None:
+        self._make = make
+        self._begun = monotonic()
+        self._done = self._failed = 0
+        self._shown: Progress | None = None
+
+    def advance(self, done: int = 1, *, failed: int = 0, chunks: int = 0) -> None:
+        """Counts further units."""
+        if self._shown is not None:
+            self._shown.advance(done, failed=failed, chunks=chunks)
+            return
+        self._done += done
+        self._failed += failed
+        if monotonic() - self._begun >= SOON_S:
+            self._shown = self._make()
+            self._shown.advance(self._done, failed=self._failed)
+
+    def grow(self, total: int) -> None:
+        """Sets how many units are known so far."""
+        if self._shown is not None:
+            self._shown.grow(total)
+
+    def close(self, note: str = "") -> None:
+        """Leaves the final state of what is shown."""
+        if self._shown is not None:
+            self._shown.close(note)
 
 
 class TerminalProgress:
@@ -48,14 +131,15 @@ class TerminalProgress:
     def __init__(self, title: str, unit: str, total: int | None = None) -> None:
         from tqdm import tqdm
 
-        self._failed = 0
+        self._failed = self._chunks = 0
         self._bar: Any = tqdm(total=total, desc=title, unit=f" {unit}", file=sys.stderr)
 
-    def advance(self, done: int = 1, *, failed: int = 0) -> None:
+    def advance(self, done: int = 1, *, failed: int = 0, chunks: int = 0) -> None:
         """Moves the bar by all units that ended, well or not."""
-        if failed:
-            self._failed += failed
-            self._bar.set_postfix(failed=self._failed, refresh=False)
+        self._failed += failed
+        self._chunks += chunks
+        counts = {"chunks": self._chunks, "failed": self._failed}
+        self._bar.set_postfix({name: n for name, n in counts.items() if n}, refresh=False)
         self._bar.update(done + failed)
 
     def grow(self, total: int) -> None:
@@ -63,8 +147,10 @@ class TerminalProgress:
         self._bar.total = total
         self._bar.refresh()
 
-    def close(self) -> None:
+    def close(self, note: str = "") -> None:
         """Draws the bar a last time and leaves it."""
+        if note:
+            self._bar.set_postfix_str(note)
         self._bar.close()
 
 
@@ -77,3 +163,10 @@ def silent(title: str, unit: str, total: int | None = None) -> Progress:
 def terminal(title: str, unit: str, total: int | None = None) -> Progress:
     """A factory that draws a bar when standard error is a terminal, and else shows nothing."""
     return TerminalProgress(title, unit, total) if sys.stderr.isatty() else Silent()
+
+
+def fitting(title: str, unit: str, total: int | None = None) -> Progress:
+    """The progress for where this runs: a notebook's output, a terminal's bar, or nothing."""
+    from aisdk.notebook.progress import choose_progress
+
+    return choose_progress()(title, unit, total)

@@ -96,10 +96,11 @@ class Cache:
             namespace: What kind of value it is, such as ``rag:query``.
             name: Names it among its kind.
             value: At most 1 MiB.
-            ttl_s: How long to keep it, above 0.
+            ttl_s: How long to keep it, above 0; up to a tenth less, so that not all end at once.
         """
         owner = _owner(tenant_id, namespace)
-        return await self._keep(key_of(tenant_id, namespace, name), owner, (value, ttl_s, 0.0))
+        key = key_of(tenant_id, namespace, name)
+        return await self._keep(key, owner, (value, _spread(ttl_s), 0.0))
 
     async def delete(self, tenant_id: str, namespace: str, name: str) -> bool:
         """Removes an entry; whether there was one."""
@@ -149,8 +150,8 @@ class Cache:
             started = time.monotonic()
             value = await make()
             spent_s = time.monotonic() - started
-            spread = random.uniform(0.9, 1.0)  # noqa: S311  # nosec B311  # guards nothing
-            await self._keep(key, _owner(tenant_id, namespace), (value, ttl_s * spread, spent_s))
+            owner = _owner(tenant_id, namespace)
+            await self._keep(key, owner, (value, _spread(ttl_s), spent_s))
             return value
 
         return await self._flights.run(key, load)
@@ -268,3 +269,7 @@ def _is_due(held: Held) -> bool:
     _, ends, spent_s = held
     luck = -math.log(1.0 - random.random())  # noqa: S311  # nosec B311  # guards nothing
     return time.time() + spent_s * EAGERNESS * luck >= ends
+
+
+def _spread(ttl_s: float) -> float:
+    return ttl_s * random.uniform(0.9, 1.0)  # noqa: S311  # nosec B311  # guards nothing

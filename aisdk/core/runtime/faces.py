@@ -18,17 +18,32 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast, overload
+from typing import (
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from aisdk.core.results.page import AsyncPage, Page
 from aisdk.core.runtime.loop import LoopThread
-from aisdk.core.runtime.options import CallOptions, call_options
+from aisdk.core.runtime.options import CallOptions, Options, call_options, changed_options
 from aisdk.core.runtime.tenancy import checked_tenant
 
 __all__ = ["DEFAULT_OPTIONS", "Face", "administered", "blocking", "bound", "hosted"]
 
 DEFAULT_OPTIONS: Final = CallOptions()
+
+# A docstring's line about the tenant; its whole section, where that has no other line.
+_TENANT: Final = re.compile(r"^ *Args:\n +tenant_id: .*\n\n|^ +tenant_id: .*\n", re.MULTILINE)
 
 D = TypeVar("D")
 P = ParamSpec("P")
@@ -52,6 +67,18 @@ class Face(Generic[D]):
         self._portal = portal
         self._tenant_id = tenant_id
         self._options = options
+
+    def with_options(self, **options: Unpack[Options]) -> Self:
+        """The same face, whose calls are made with these options; costs no I/O.
+
+        Args:
+            options: ``deadline_s``, ``retries``, ``idempotency_key``; see `CallOptions`.
+
+        Raises:
+            InvalidInput: An option is unknown or out of its range.
+        """
+        changed = changed_options(self._options, options)
+        return type(self)(self._service, self._portal, self._tenant_id, changed)
 
     def _body(
         self, call: Callable[..., Coroutine[Any, Any, R]], *args: Any, **kwargs: Any
@@ -139,7 +166,11 @@ def blocking(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., A
         result = self._portal.call(self._body(method, self._tenant_id, *args, **kwargs))
         return Page.of(result, self._portal.call) if isinstance(result, AsyncPage) else result
 
-    return _dressed(face, method, drop=1)
+    dressed = _dressed(face, method, drop=1)
+    signature = inspect.signature(dressed)
+    returned = str(signature.return_annotation).removeprefix("Async")  # AsyncPage[Hit]: Page[Hit]
+    dressed.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]  # read by inspect
+    return dressed
 
 
 def _dressed(
@@ -150,5 +181,7 @@ def _dressed(
     del face.__wrapped__  # type: ignore[attr-defined]  # it would bring the tenant back into help()
     signature = inspect.signature(method)
     own, *rest = signature.parameters.values()
+    if drop:
+        face.__doc__ = _TENANT.sub("", method.__doc__ or "")
     face.__signature__ = signature.replace(parameters=[own, *rest[drop:]])  # type: ignore[attr-defined]  # read by inspect
     return face

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, TypeVar
 
 from aisdk.core.runtime.deadline import remaining_s
-from aisdk.errors import DeadlineExceeded
+from aisdk.errors import Busy, DeadlineExceeded
 
 __all__ = ["SingleFlight"]
 
@@ -49,10 +49,10 @@ class SingleFlight:
                 self._flights[key] = flight
             try:
                 result: T = await self._wait(key, flight)
-            except DeadlineExceeded:
+            except (DeadlineExceeded, Busy):
                 if first or remaining_s() == 0:
                     raise
-                continue  # the first caller's deadline is not ours
+                continue  # the first caller's time is not ours
             return result
 
     async def _wait(self, key: Hashable, flight: _Flight) -> Any:

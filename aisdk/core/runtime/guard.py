@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import Signature
 from typing import Any, TypeAlias, TypeVar, cast
 
 from aisdk.core.runtime.options import CallOptions
@@ -26,6 +27,7 @@ class Verb:
         rows: What its answer has rows of, where that is kept for repetitions.
         stored: Whether what it writes is in the database.
         charged: Whether it counts against the tenant's rates.
+        signature: Of the method, by which the same request is known however it is written.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Verb:
     rows: type[Any] | None = None
     stored: bool = True
     charged: bool = True
+    signature: Signature | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def configure_logging(
         InvalidInput: The style or the level is none of these.
 
     Example:
-        >>> aisdk.configure_logging("json", level="WARNING")  # doctest: +SKIP
+        >>> aisdk.configure_logging("json", level="WARNING")
     """
     if style not in tuple(_FORMATTERS):
         raise InvalidInput("style is unknown.", hint=f"Use one of: {', '.join(_FORMATTERS)}.")

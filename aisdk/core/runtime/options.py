@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypedDict
 
 from aisdk.errors import InvalidInput
 
-__all__ = ["MOST_RETRIES", "CallOptions", "call_options", "checked_options", "is_whole"]
+__all__ = [
+    "LONGEST_S",
+    "MOST_RETRIES",
+    "CallOptions",
+    "call_options",
+    "checked_options",
+    "is_whole",
+]
 
 MOST_RETRIES: Final = 3
 LONGEST_KEY: Final = 255
@@ -35,6 +42,29 @@ class CallOptions:
 call_options: Final[ContextVar[CallOptions]] = ContextVar(
     "aisdk_options", default=CallOptions()  # noqa: B039  # frozen
 )
+
+
+class Options(TypedDict, total=False):
+    """Keywords of ``with_options``; see `CallOptions`."""
+
+    deadline_s: float | None
+    retries: int
+    idempotency_key: str | None
+
+
+def changed_options(options: CallOptions, changes: Options) -> CallOptions:
+    """The options with these changes.
+
+    Raises:
+        InvalidInput: An option is unknown or out of its range.
+    """
+    try:
+        return checked_options(replace(options, **changes))
+    except TypeError:
+        raise InvalidInput(
+            "with_options has no such option.",
+            hint=f"It takes {', '.join(Options.__annotations__)}.",
+        ) from None
 
 
 def checked_options(options: CallOptions) -> CallOptions:

@@ -235,14 +235,31 @@ class _Request:
     __slots__ = ("call", "mark", "name")
 
     def __init__(self, call: Call, key: str) -> None:
-        positional, named = call.arguments
         self.call = call
         self.name = f"key:{key}"
-        self.mark = fingerprint(positional, named)
+        self.mark = fingerprint(_asked(call))
 
     def is_kept_as(self, kept: Kept) -> bool:
         """Whether what is kept under the key is of the same request."""
         return kept.verb == self.call.verb.name and kept.fingerprint == self.mark
+
+
+def _asked(call: Call) -> dict[str, Any]:
+    """What a call was given, by name and with its defaults; what only shows progress left out."""
+    positional, named = call.arguments
+    signature = call.verb.signature
+    if signature is None:
+        return {"": positional, **named}
+    try:
+        bound = signature.bind(None, call.tenant_id, *positional, **named)
+    except TypeError:  # the method refuses it too
+        return {"": positional, **named}
+    bound.apply_defaults()
+    _self, _tenant, *rest = bound.arguments
+    asked = {name: bound.arguments[name] for name in rest}
+    asked |= asked.pop("options", {})
+    asked.pop("progress", None)
+    return asked
 
 
 def fingerprint(*values: Any) -> bytes:

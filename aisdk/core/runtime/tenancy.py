@@ -6,12 +6,12 @@ import re
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from aisdk.core.runtime.guard import Call, Proceed, Standing
 from aisdk.errors import InvalidInput, TenantRequired, TenantSuspended
 
-__all__ = ["TenantStep", "checked_tenant", "current_standing"]
+__all__ = ["TenantStep", "checked_tenant", "current_standing", "is_tenant"]
 
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -32,12 +32,17 @@ def checked_tenant(tenant_id: object) -> str:
     """
     if not isinstance(tenant_id, str) or not tenant_id:
         raise TenantRequired
-    if not _TENANT.fullmatch(tenant_id):
+    if not is_tenant(tenant_id):
         raise InvalidInput(
             "tenant_id is not a valid name.",
             hint="Use 1 to 63 letters, digits, dots, hyphens or underscores, as in acme-eu.",
         )
     return tenant_id
+
+
+def is_tenant(value: object) -> TypeGuard[str]:
+    """Whether a value could be a tenant's name."""
+    return isinstance(value, str) and _TENANT.fullmatch(value) is not None
 
 
 _standing: Final[ContextVar[Standing | None]] = ContextVar("aisdk_standing", default=None)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Protocol, TypedDict, TypeVar, Unpack, cast
 
 from aisdk.core.runtime.guard import Call, Guard, Verb
 from aisdk.core.runtime.logging import new_request_id
 from aisdk.core.runtime.options import call_options
-from aisdk.core.runtime.tenancy import checked_tenant
+from aisdk.core.runtime.tenancy import checked_tenant, is_tenant
+from aisdk.errors import InvalidInput
 
 __all__ = ["Guarded", "catalogue", "platform_verb", "verb"]
 
@@ -49,9 +51,10 @@ def verb(name: str, *, reads: bool, **more: Unpack[More]) -> Callable[[F], F]:
     Returns:
         The decorator.
     """
-    spec = Verb(name, reads=reads, **more)
 
     def decorate(method: F) -> F:
+        spec = Verb(name, reads=reads, signature=inspect.signature(method), **more)
+
         @functools.wraps(method)
         def guarded(
             self: Guarded, tenant_id: str = "", *args: Any, **kwargs: Any
@@ -71,10 +74,20 @@ def platform_verb(name: str, *, reads: bool, bulk: bool = False) -> Callable[[F]
     spec = Verb(name, reads=reads, bulk=bulk)
 
     def decorate(method: F) -> F:
+        signature = inspect.signature(method)
+
         @functools.wraps(method)
         def guarded(self: Guarded, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+            if call_options.get().idempotency_key is not None:
+                raise InvalidInput(
+                    "The platform's own verbs take no idempotency key.",
+                    hint="Done again they say so: Conflict where a tenant is there already, "
+                    "TenantUnknown where it is gone.",
+                )
+            about = signature.bind(self, *args, **kwargs).arguments.get("tenant_id")
+            tenant_id = about if is_tenant(about) else ""
             body = functools.partial(method, self, *args, **kwargs)
-            return self.guard.run(_call(spec, "", args, kwargs), body)
+            return self.guard.run(_call(spec, tenant_id, args, kwargs), body)
 
         guarded.__verb__ = spec  # type: ignore[attr-defined]  # how catalogue() finds it again
         return cast("F", guarded)

@@ -106,6 +106,10 @@ class TenantsService:
         Raises:
             Conflict: There is such a tenant.
             InvalidInput: The name, the tier or a setting is not acceptable.
+
+        Example:
+            >>> (await client.tenants.create("globex", tier="standard")).state
+            'active'
         """
         checked_tenant(tenant_id)
         settings = self._checked_settings(settings or {})
@@ -185,7 +189,8 @@ class TenantsService:
             tenant_id: The tenant.
             tier: One of `tiers`.
             state: ``suspended`` refuses its calls, ``active`` serves it again.
-            settings: The tenant's own limits, under the names of a tier's, and its ``language``.
+            settings: The tenant's own limits, under the names of a tier's, and its ``language``,
+                which counts when its store is made.
 
         Raises:
             TenantUnknown: There is no such tenant.
@@ -268,7 +273,8 @@ class TenantsService:
         Raises:
             InvalidInput: It is no receipt of this installation, or it was changed.
         """
-        if type(receipt) is not Receipt or not hmac.compare_digest(
+        whole = type(receipt) is Receipt and isinstance(receipt.erased_at, datetime)
+        if not whole or not hmac.compare_digest(
             receipt.digest, self._digest(receipt.tenant_id, receipt.erased_at, receipt.counts)
         ):
             raise InvalidInput(
@@ -284,7 +290,8 @@ class TenantsService:
     async def export(self, tenant_id: str, path: str | Path) -> Path:
         """Writes a tenant into a folder: a manifest, its documents and its chunks with vectors.
 
-        All of it is of one moment. Files are Parquet; the manifest holds their SHA-256.
+        Sources that failed, jobs, keys and usage are left out. All of it is of one moment. Files
+        are Parquet; the manifest holds their SHA-256.
 
         Args:
             tenant_id: The tenant.

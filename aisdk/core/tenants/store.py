@@ -14,6 +14,7 @@ from aisdk.core.storage.tables import (
     chunks,
     documents,
     idempotency,
+    jobs,
     lexical_postings,
     lexical_segments,
     lexical_tombstones,
@@ -35,6 +36,7 @@ KINDS: Final = {
     "documents": documents,
     "idempotency_keys": idempotency,
     "usage": usage,
+    "jobs": jobs,
     "stores": stores,
     "tenants": tenants,
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
 from aisdk.core.results.frame import JSON
+from aisdk.errors import InvalidInput
 
 __all__ = ["Erased", "Receipt", "State", "TenantInfo", "Tier"]
 
@@ -81,6 +83,27 @@ class Receipt:
     erased_at: datetime
     counts: Mapping[str, int]
     digest: str
+
+    def to_json(self) -> str:
+        """The receipt as text, to be kept."""
+        told = asdict(self) | {"erased_at": self.erased_at.isoformat()}
+        return json.dumps(told, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Receipt:
+        """The receipt that ``to_json`` wrote.
+
+        Raises:
+            InvalidInput: It is none.
+        """
+        try:
+            told = json.loads(text)
+            told["erased_at"] = datetime.fromisoformat(told["erased_at"])
+            return cls(**told)
+        except (KeyError, TypeError, ValueError):
+            raise InvalidInput(
+                "This is no receipt.", hint="Pass what Receipt.to_json wrote."
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,8 @@ class UsageService:
             One row a limit: limit, most, used, left, per_minute, reset_s.
 
         Example:
-            >>> session.usage.limits().to_frame()  # doctest: +SKIP
+            >>> [row.limit for row in session.usage.limits()]
+            ['read', 'write', 'tokens', 'documents', 'size_bytes']
         """
         standing = current_standing()
         limits = Limits() if standing is None else standing.limits
@@ -82,6 +83,9 @@ class UsageService:
 
         Raises:
             InvalidInput: ``days`` is out of its range.
+
+        Example:
+            >>> frame = session.usage.list(days=7).to_frame()
         """
         if not is_whole(days, 1, LONGEST_DAYS):
             raise InvalidInput(f"days must be a whole number from 1 to {LONGEST_DAYS}.")

@@ -139,3 +139,15 @@ def test_choose_progress_outside_ipython_does_not_import_it() -> None:
     command = [sys.executable, "-c", code]
     ran = subprocess.run(command, capture_output=True, check=True)  # noqa: S603  # our own code
     assert ran.stdout.split() == [b"terminal", b"set()"]
+
+
+@pytest.mark.usefixtures("shell")
+def test_chunks_and_why_it_stopped_are_told() -> None:
+    """In the text that is saved."""
+    with capture_output() as captured:
+        shown = DisplayProgress("add", "documents", 9)
+        shown.advance(2, chunks=1_500)
+        shown.close("stopped")
+    assert re.fullmatch(
+        r"add: 2 of 9 documents, 1,500 chunks, .*; stopped", texts(captured.outputs)[-1]
+    )

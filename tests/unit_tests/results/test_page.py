@@ -83,16 +83,17 @@ class Tally:
         self.started.append((title, unit, total))
         return self
 
-    def advance(self, done: int = 1, *, failed: int = 0) -> None:
+    def advance(self, done: int = 1, *, failed: int = 0, chunks: int = 0) -> None:
         """Counts."""
+        del chunks
         self.done += done + failed
 
     def grow(self, total: int) -> None:
         """Nothing to grow."""
 
-    def close(self) -> None:
+    def close(self, note: str = "") -> None:
         """Counts how often it was closed."""
-        self.closed += 1
+        self.closed += not note
 
 
 def numbers(page: AsyncPage[Row] | Page[Row]) -> list[int]:

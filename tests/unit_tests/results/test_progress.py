@@ -7,7 +7,7 @@ from contextlib import redirect_stderr
 
 import pytest
 
-from aisdk.core.results.progress import Silent, TerminalProgress, silent, terminal
+from aisdk.core.results.progress import Counted, Later, Silent, TerminalProgress, silent, terminal
 
 
 class Terminal(io.StringIO):
@@ -65,3 +65,24 @@ def test_silent_accepts_everything_and_shows_nothing(screen: Terminal) -> None:
         progress.grow(9)
         progress.close()
     assert screen.getvalue() == ""
+
+
+def test_later_shows_what_takes_long_with_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing of what does not."""
+    made: list[Counted] = []
+
+    def make() -> Counted:
+        made.append(Counted())
+        return made[0]
+
+    quick = Later(make)
+    quick.advance(5)
+    quick.close()
+    assert made == []
+    monkeypatch.setattr("aisdk.core.results.progress.SOON_S", 0.0)
+    slow = Later(make)
+    slow.advance(5)
+    slow.advance(1, failed=2)
+    slow.grow(9)
+    slow.close()
+    assert made[0].count == (6, 2, 9)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aisdk.core.runtime.flight import SingleFlight
+from aisdk.errors import Busy
 
 
 class Failed(Exception):
@@ -88,3 +89,22 @@ def test_work_of_another_loop_is_done_anew() -> None:
     caller.cancel()
     parent.run_until_complete(asyncio.wait([caller]))
     parent.close()
+
+
+async def test_first_caller_without_time_is_not_everybody_s_failure() -> None:
+    """Whoever has time of its own does the work again."""
+    flights, made = SingleFlight(), 0
+
+    async def work() -> str:
+        nonlocal made
+        made += 1
+        await asyncio.sleep(0.01)
+        if made == 1:
+            raise Busy
+        return "made"
+
+    calls = [asyncio.create_task(flights.run("key", work)) for _ in range(5)]
+    first, *rest = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(first, Busy)
+    assert rest == ["made"] * 4
+    assert made == 2

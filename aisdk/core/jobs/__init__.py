@@ -1,0 +1,1 @@
+"""The jobs domain: work that goes on after its call has returned."""

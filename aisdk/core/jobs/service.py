@@ -1,0 +1,230 @@
+"""The jobs domain: list, get, cancel, and the result of work that goes on in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+import msgpack
+from sqlalchemy import tuple_
+
+from aisdk import errors
+from aisdk.core.jobs.runner import Runner
+from aisdk.core.jobs.store import JobStore
+from aisdk.core.jobs.types import ENDED, JobInfo
+from aisdk.core.results.cursor import sign, verify
+from aisdk.core.results.frame import make_item
+from aisdk.core.results.page import AsyncPage, Rows
+from aisdk.core.results.progress import Progress
+from aisdk.core.runtime.guard import Guard
+from aisdk.core.runtime.options import is_whole
+from aisdk.core.runtime.verb import verb
+from aisdk.core.storage.tables import jobs
+from aisdk.errors import AisdkError, Conflict, InProgress, InvalidInput, NotFound, QuotaExceeded
+
+__all__ = ["JobsService"]
+
+LARGEST_PAGE: Final = 10_000
+LISTING: Final = "jobs.list"
+ASK_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class JobsService:
+    """Jobs of any tenant; every verb takes ``tenant_id`` first.
+
+    Attributes:
+        guard: The steps around every verb.
+        store: Its SQL.
+        runner: Works on them.
+        cursor_key: Signs cursors.
+    """
+
+    guard: Guard
+    store: JobStore
+    runner: Runner
+    cursor_key: bytes
+
+    @verb("jobs.list", reads=True)
+    async def list(
+        self,
+        tenant_id: str,
+        *,
+        limit: int = 50,
+        unfinished: bool = False,
+        cursor: str | None = None,
+    ) -> AsyncPage[JobInfo]:
+        """A page of the tenant's jobs, the newest first, whichever client began them.
+
+        Args:
+            tenant_id: The tenant.
+            limit: Rows in a page, 1 to 10,000.
+            unfinished: Only those that have not ended.
+            cursor: Where an earlier page ended.
+
+        Raises:
+            InvalidInput: A limit or cursor is not acceptable.
+        """
+        if not is_whole(limit, 1, LARGEST_PAGE):
+            raise InvalidInput(f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.")
+        key = tuple_(jobs.c.created_at, jobs.c.job_id)
+        query = self.store.listing(tenant_id).limit(limit + 1)
+        query = query.order_by(jobs.c.created_at.desc(), jobs.c.job_id.desc())
+        if unfinished:
+            query = query.where(jobs.c.ended_at.is_(None))
+        if cursor is not None:
+            moment, job_id = verify(self.cursor_key, tenant_id, LISTING, cursor)
+            query = query.where(key < (datetime.fromisoformat(str(moment)), UUID(str(job_id))))
+        rows = await self.store.page(tenant_id, query)
+        more = len(rows) > limit
+        return AsyncPage(
+            JobInfo,
+            rows[:limit],
+            cursor=self._cursor(tenant_id, rows[limit - 1]) if more else None,
+            fetch=partial(self._next, tenant_id, limit, unfinished),
+        )
+
+    async def _next(
+        self, tenant_id: str, limit: int, unfinished: bool, cursor: str, size: int | None
+    ) -> AsyncPage[JobInfo]:
+        return await self.list(tenant_id, limit=size or limit, unfinished=unfinished, cursor=cursor)
+
+    @verb("jobs.get", reads=True, charged=False)
+    async def get(self, tenant_id: str, job_id: str) -> JobInfo:
+        """How a job stands.
+
+        Args:
+            tenant_id: The tenant.
+            job_id: Its name.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        return await self._info(tenant_id, job_id)
+
+    @verb("jobs.result", reads=True, charged=False)
+    async def result(self, tenant_id: str, job_id: str) -> Rows[Any]:
+        """What a job's verb returned; a `Job` waits for it.
+
+        Args:
+            tenant_id: The tenant.
+            job_id: Its name.
+
+        Returns:
+            The rows that the verb returns.
+
+        Raises:
+            NotFound: There is no such job.
+            InProgress: It has not ended; ``retry_after_s`` says when to ask again.
+            Conflict: It was cancelled.
+            AisdkError: What the verb raised, such as ``AddFailed`` with ``error.result``.
+        """
+        row = await self.store.result(tenant_id, _number(job_id))
+        if row is None:
+            raise _missing()
+        if row["state"] == "cancelled":
+            raise Conflict("The job was cancelled.", hint="Call the verb again to go on.")
+        if row["state"] not in ENDED:
+            raise InProgress("The job has not ended.", hint="Wait for it.", retry_after_s=ASK_S)
+        records = msgpack.unpackb(row["answer"]) if row["answer"] is not None else []
+        rows = Rows(self.runner.kinds[row["verb"]].rows, [tuple(record) for record in records])
+        if row["error"] is not None:
+            raise _error(json.loads(row["error"]), rows)
+        return rows
+
+    @verb("jobs.cancel", reads=False)
+    async def cancel(self, tenant_id: str, job_id: str) -> JobInfo:
+        """Ends a job; what it has stored stays. One that has ended is left as it is.
+
+        Who works on it stops within about a second.
+
+        Args:
+            tenant_id: The tenant.
+            job_id: Its name.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        await self.store.cancel(tenant_id, _number(job_id))
+        return await self._info(tenant_id, job_id)
+
+    async def submit(self, tenant_id: str, verb: str, request: bytes) -> str:
+        """Keeps a job and begins to work on it; its name. Part of a verb of another domain.
+
+        Raises:
+            QuotaExceeded: Too much is waiting already.
+        """
+        job_id = uuid.uuid4()
+        if not await self.store.submit(tenant_id, job_id, (verb, request, self.runner.host)):
+            raise QuotaExceeded(
+                "Too many jobs of the tenant have not ended, or they hold too much.",
+                hint="Wait for some of them, cancel some, or add files by their path.",
+            )
+        self.runner.look_after(tenant_id)
+        return str(job_id)
+
+    async def follow(self, tenant_id: str, job_id: str, progress: Progress) -> None:
+        """Shows how far a job is until it ends, in the background."""
+        self.runner.keep(self._follow(tenant_id, job_id, progress))
+
+    async def _follow(self, tenant_id: str, job_id: str, progress: Progress) -> None:
+        done = failed = 0
+        try:
+            while True:
+                info = await self._info(tenant_id, job_id)
+                if info.total is not None:
+                    progress.grow(info.total)
+                progress.advance(info.done - done, failed=info.failed - failed)
+                done, failed = info.done, info.failed
+                if info.state in ENDED:
+                    return
+                await asyncio.sleep(ASK_S)
+        except AisdkError:  # such as a tenant that was erased: what was shown last stays
+            return
+        finally:
+            progress.close()
+
+    async def _info(self, tenant_id: str, job_id: str) -> JobInfo:
+        query = self.store.listing(tenant_id).where(jobs.c.job_id == _number(job_id))
+        rows = await self.store.page(tenant_id, query)
+        if not rows:
+            raise _missing()
+        info = make_item(JobInfo, rows[0])
+        if info.state not in ENDED:
+            self.runner.look_after(tenant_id)
+        return info
+
+    def _cursor(self, tenant_id: str, row: Any) -> str:
+        return sign(self.cursor_key, tenant_id, LISTING, [row.created_at.isoformat(), row.job_id])
+
+
+def _number(job_id: Any) -> UUID:
+    try:
+        return UUID(job_id)
+    except (TypeError, ValueError, AttributeError):
+        raise InvalidInput(
+            "A job is named by its job_id.", hint="jobs.list() shows those there are."
+        ) from None
+
+
+def _missing() -> NotFound:
+    return NotFound("There is no such job.", hint="jobs.list() shows those there are.")
+
+
+def _error(told: dict[str, Any], rows: Rows[Any]) -> AisdkError:
+    """The error that the verb raised, made again."""
+    kinds = [getattr(errors, name) for name in errors.__all__]
+    kind = next((kind for kind in kinds if kind.code == told["code"]), AisdkError)
+    error: AisdkError = kind(told["message"], hint=told["hint"])
+    for name in ("limit", "used"):
+        if name in told:
+            setattr(error, name, told[name])
+    if hasattr(error, "result"):
+        setattr(error, "result", rows)  # noqa: B010  # only some errors have one
+    return error
