@@ -152,8 +152,8 @@ class Rows(Generic[T]):
             ConfigError: The packages of the ``notebook`` extra are not installed.
 
         Example:
-            >>> view = session.rag.query("pumps").explore()  # doctest: +SKIP
-            >>> view.selected.to_frame()  # doctest: +SKIP
+            >>> view = session.rag.query("how do I parse a date?").explore()
+            >>> chosen = view.selected.to_frame()
         """
         from aisdk.notebook.widgets import explore
 
