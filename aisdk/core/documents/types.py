@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias, TypedDict
+from typing import Final, Literal, Protocol, TypeAlias, TypedDict
 from uuid import UUID
 
 import numpy as np
@@ -15,6 +15,7 @@ from aisdk.core.documents.sources import JSON
 from aisdk.core.results.progress import ProgressFactory
 
 __all__ = [
+    "ORDERS",
     "AddOptions",
     "Batch",
     "ChunkRow",
@@ -24,6 +25,7 @@ __all__ = [
     "ListOptions",
     "Order",
     "SourceOutcome",
+    "State",
     "Status",
     "StoreInfo",
     "StoredDocument",
@@ -31,6 +33,8 @@ __all__ = [
 
 Status: TypeAlias = Literal["added", "updated", "unchanged", "failed"]
 Order: TypeAlias = Literal["source", "-source", "created_at", "-created_at", "title", "-title"]
+State: TypeAlias = Literal["ready", "failed", "all"]
+ORDERS: Final = ("source", "created_at", "title")
 
 
 class Embedder(Protocol):
@@ -152,7 +156,7 @@ class ListOptions(TypedDict, total=False):
     """
 
     order: Order
-    state: Literal["ready", "failed", "all"]
+    state: State
     cursor: str
 
 

@@ -12,10 +12,12 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import closing
+from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, overload
 
 from aisdk.core.results.frame import JSON, Record, columns_of, make_item, to_frame, to_table
+from aisdk.core.results.origin import Origin
 from aisdk.core.results.progress import Progress, ProgressFactory, fitting, silent
 from aisdk.core.results.text import Preview, render_text
 from aisdk.errors import InvalidInput, NotFound
@@ -23,6 +25,8 @@ from aisdk.errors import InvalidInput, NotFound
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from aisdk.notebook.widgets import Explorer
 
 __all__ = ["AsyncPage", "Call", "Fetch", "Hop", "Page", "Rows"]
 
@@ -131,6 +135,30 @@ class Rows(Generic[T]):
         frame.attrs = attrs
         return frame
 
+    def explore(self, *, beside: Rows[Any] | None = None) -> Explorer[T]:
+        """The rows as a live view: searched, sorted, filtered, opened and selected.
+
+        A page of a listing shows the whole listing, read from the store as one scrolls; other
+        rows are searched and sorted in memory. The stages of ``rag.explain`` become a picture.
+
+        Args:
+            beside: Rows to show next to these, such as the hits of another query or setting; the
+                column ``beside`` tells the place of a row there.
+
+        Returns:
+            The view, to stand in the last line of a cell; ``view.selected`` are the rows chosen.
+
+        Raises:
+            ConfigError: The packages of the ``notebook`` extra are not installed.
+
+        Example:
+            >>> view = session.rag.query("how do I parse a date?").explore()
+            >>> chosen = view.selected.to_frame()
+        """
+        from aisdk.notebook.widgets import explore
+
+        return explore(self, beside)
+
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         table: Any = self.to_arrow()
         return table.__arrow_c_stream__(requested_schema)
@@ -158,9 +186,13 @@ class Rows(Generic[T]):
 
 
 class AsyncPage(Rows[T]):
-    """A page whose further pages are awaited; iterating over it gives its own rows."""
+    """A page whose further pages are awaited; iterating over it gives its own rows.
 
-    __slots__ = ("_fetch", "_hop")
+    Attributes:
+        origin: Where the rows come from, where that is known.
+    """
+
+    __slots__ = ("_fetch", "_hop", "origin")
 
     _more: ClassVar[str] = "await page.next()"
 
@@ -185,13 +217,22 @@ class AsyncPage(Rows[T]):
         super().__init__(item, records, cursor=cursor, attrs=attrs)
         self._fetch = fetch
         self._hop: Hop = _stay
+        self.origin: Origin | None = None
 
     def hopping(self, hop: Hop) -> AsyncPage[T]:
         """The same page, whose next pages are fetched through ``hop``."""
         page = AsyncPage(
             self.item, self.records, cursor=self.cursor, attrs=self.attrs, fetch=self._fetch
         )
-        page._hop = hop
+        page._hop, page.origin = hop, self.origin
+        return page
+
+    def from_origin(self, origin: Origin | None) -> AsyncPage[T]:
+        """The same page, from an origin that live views may ask."""
+        page = AsyncPage(
+            self.item, self.records, cursor=self.cursor, attrs=self.attrs, fetch=self._fetch
+        )
+        page.origin = origin
         return page
 
     async def next(self) -> AsyncPage[T]:
@@ -247,9 +288,10 @@ class AsyncPage(Rows[T]):
             last = await last._continue(min(max_rows - len(records), _COLLECT_ROWS))
             records.extend(last.records)
             progress.advance(len(last))
-        return AsyncPage(
+        page = AsyncPage(
             self.item, records, cursor=last.cursor, attrs=self.attrs, fetch=self._fetch
         )
+        return page.from_origin(self.origin and replace(self.origin, listing=None))
 
 
 Fetch: TypeAlias = Callable[[str, int | None], Awaitable[AsyncPage[T]]]
@@ -321,15 +363,14 @@ class Page(Rows[T]):
         whole = self._call(lambda: source.collect(max_rows=max_rows, progress=shown))
         return Page(whole, self._call, self._progress)
 
-    def explore(self) -> Any:
-        """The page as a live widget with buttons to the next and previous page.
+    @property
+    def origin(self) -> Origin | None:
+        """Where the rows come from, where that is known."""
+        return self._source.origin
 
-        Raises:
-            ConfigError: The packages of the ``notebook`` extra are not installed.
-        """
-        from aisdk.notebook.widgets import browse
-
-        return browse(self)
+    def wait(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """The result of a coroutine function run on the loop of the connections."""
+        return self._call(work)
 
 
 async def _stay(work: Callable[[], Coroutine[Any, Any, R]], /) -> R:
