@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import linecache
 import traceback
 from typing import Any
@@ -46,5 +47,23 @@ def _place(shell: Any, error: AisdkError) -> str:
         path = frame.f_code.co_filename
         if name := shell.compile.format_code_name(path):
             code = linecache.getline(path, line).strip()
-            return f"{' '.join(name)}, line {line}: {code}"
+            return f"{' '.join(name)}, line {line}: {_as_written(code)}"
     return ""
+
+
+def _as_written(code: str) -> str:
+    """The line with a magic as in the cell: IPython has made ``get_ipython().run_…`` of it."""
+    try:
+        calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    except SyntaxError:  # one line of a longer statement
+        return code
+    for call in calls:
+        match call:
+            case ast.Call(
+                func=ast.Attribute(attr="run_line_magic" | "run_cell_magic" as kind),
+                args=[ast.Constant(value=str(name)), ast.Constant(value=str(line)), *_],
+            ):
+                before = code.encode()[: call.col_offset].decode()
+                sign = "%" if kind == "run_line_magic" else "%%"
+                return f"{before}{sign}{name} {line}".replace(" ?", "?").rstrip()
+    return code

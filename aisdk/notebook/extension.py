@@ -10,29 +10,54 @@ from aisdk.notebook.display import render_error
 __all__ = ["allow_nested_asyncio", "load_ipython_extension", "unload_ipython_extension"]
 
 _HOOK = "_render_traceback_"  # IPython asks an exception for a method of this name
+_MAGICS = "AisdkMagics"  # IPython registers magics under the name of their class
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Shows errors of aisdk in four lines; they stay errors, so a failing cell still fails.
+    """Registers ``%aisdk`` and ``%rag`` with their completion, and shows errors in four lines.
 
-    Tables and progress need no registration: pages bring their own static HTML. Loading twice
-    changes nothing.
+    Errors of aisdk stay errors, so a failing cell still fails. Tables and progress need no
+    registration: pages bring their own static HTML. Loading twice changes nothing.
 
     Args:
         shell: The running ``InteractiveShell``.
     """
+    from aisdk.notebook.completion import Completion
+    from aisdk.notebook.magics import AisdkMagics
+    from aisdk.notebook.questions import reach_magics
 
     def render(error: AisdkError) -> list[str]:
         return render_error(shell, error)
 
     setattr(AisdkError, _HOOK, render)
+    if _MAGICS not in shell.magics_manager.registry:
+        magics = AisdkMagics(shell)
+        shell.register_magics(magics)
+        shell.Completer.custom_matchers.append(Completion(magics.find).match)
+        shell.input_transformers_cleanup.append(reach_magics)
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Shows errors of aisdk as IPython shows all others again."""
-    del shell
+    """Takes away all that ``load_ipython_extension`` has brought; variables stay."""
+    from aisdk.notebook.completion import Completion
+    from aisdk.notebook.questions import reach_magics
+
     if hasattr(AisdkError, _HOOK):
         delattr(AisdkError, _HOOK)
+    magics = shell.magics_manager.registry.pop(_MAGICS, None)
+    if magics is None:
+        return
+    for kind, owned in magics.magics.items():
+        for name in owned:
+            shell.magics_manager.magics[kind].pop(name, None)
+    shell.configurables.remove(magics)
+    shell.input_transformers_cleanup.remove(reach_magics)
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [one for one in matchers if not isinstance(_owner(one), Completion)]
+
+
+def _owner(method: Any) -> Any:
+    return getattr(method, "__self__", None)
 
 
 def allow_nested_asyncio() -> None:

@@ -211,7 +211,7 @@ async def kept_back(around: Surroundings, tenant: str) -> dict[str, int]:
     async def count() -> dict[str, int]:
         limits = [step for step in parts.guard._steps if isinstance(step, LimitStep)]
         return {
-            "places of the tenant": limits[0]._running.running(tenant),
+            "places of the tenant": limits[0]._limiter.running.running(tenant),
             "turns at the database": parts.database._around.turn.__self__._admission._running,
             "connections to PostgreSQL": parts.database._engine.pool.checkedout(),
             "connections to Valkey": len(pool._in_use_connections),

@@ -159,6 +159,29 @@ async def test_only_so_many_calls_of_a_tenant_run_at_a_time(
     assert most == 30, "the control"
 
 
+async def test_calls_that_run_are_counted(
+    client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that asks included."""
+    session = await create(client, tenant, concurrent_calls=3)
+    go_on = asyncio.Event()
+
+    async def slow(*_: Any) -> int:
+        await go_on.wait()
+        return 0
+
+    monkeypatch.setattr(client._parts.documents.store, "count", slow)
+    counting = asyncio.ensure_future(session.documents.count())
+    await asyncio.sleep(0.05)
+    during = (await session.usage.limits()).to_frame(index="limit").loc["concurrent_calls"]
+    go_on.set()
+    await counting
+    after = (await session.usage.limits()).to_frame(index="limit").loc["concurrent_calls"]
+    columns = ["most", "used", "left"]
+    assert during[columns].tolist() == [3, 2, 1]
+    assert after[columns].tolist() == [3, 1, 2]
+
+
 async def test_cancelled_calls_give_their_places_back(
     client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

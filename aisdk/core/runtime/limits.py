@@ -51,6 +51,9 @@ class Limiter:
         service: Leaves a failing store alone for a while.
         log: Where failures are told.
         record: Told the tenant, the verb and the tokens it asks models for.
+
+    Attributes:
+        running: The calls of limited tenants that run.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Limiter:
         log: structlog.stdlib.BoundLogger,
         record: Callable[[str, str, int], None],
     ) -> None:
+        self.running = Admission(slots=NO_CAP)
         self._record = record
         self._rates = rates
         self._fallback = fallback
@@ -123,7 +127,6 @@ class LimitStep:
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
-        self._running = Admission(slots=NO_CAP)
 
     async def __call__(self, call: Call, proceed: Proceed) -> Any:
         """Goes on when it is the tenant's turn."""
@@ -133,7 +136,9 @@ class LimitStep:
         if limits.concurrent_calls is None:
             return await proceed(call)
         try:
-            async with self._running.enter(call.tenant_id, limits.weight, limits.concurrent_calls):
+            async with self._limiter.running.enter(
+                call.tenant_id, limits.weight, limits.concurrent_calls
+            ):
                 return await proceed(call)
         except QueueFull:
             raise Busy(

@@ -51,7 +51,8 @@ class UsageService:
             tenant_id: The tenant.
 
         Returns:
-            One row a limit: limit, most, used, left, per_minute, reset_s.
+            One row a limit: limit, most, used, left, per_minute, reset_s. Concurrent calls are
+            those of this client, this one included.
 
         Example:
             >>> [row.limit for row in session.usage.limits()]
@@ -64,6 +65,8 @@ class UsageService:
             await self._rate(tenant_id, "write", limits.requests_per_minute, limits),
             await self._rate(tenant_id, "tokens", limits.tokens_per_minute, limits),
         ]
+        running = self.limiter.running.running(tenant_id)
+        rows.append(_quota("concurrent_calls", limits.concurrent_calls, running))
         documents, size_bytes = await self.store.stored(tenant_id)
         rows.append(_quota("documents", limits.documents, documents))
         rows.append(_quota("size_bytes", limits.size_bytes, size_bytes))

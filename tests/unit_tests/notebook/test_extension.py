@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -37,6 +38,18 @@ def test_load_shows_our_errors_in_four_lines(
         "  hint:  List what there is.",
         "  more:  %tb Verbose",
     ]
+
+
+def test_load_imports_nothing_heavy() -> None:
+    """A first cell is done at once; what takes long comes with a session."""
+    code = (
+        "import sys; from IPython.core.interactiveshell import InteractiveShell;"
+        "InteractiveShell.instance().run_line_magic('load_ext', 'aisdk');"
+        "print('aisdk.notebook.magics' in sys.modules, {'numpy', 'sqlalchemy'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, capture_output=True, check=True)  # noqa: S603  # our own code
+    assert ran.stdout.split() == [b"True", b"set()"]
 
 
 def test_load_leaves_other_errors_alone(

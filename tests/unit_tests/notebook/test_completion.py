@@ -1,0 +1,161 @@
+"""What Tab offers, in a real shell on a real database."""
+
+from __future__ import annotations
+
+import socket
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+
+import aisdk
+from aisdk.settings import Settings
+
+HOSTILE = ['a"); import os; ("', "a'b", "a\\b", "a\nb", "a\x1b[2J", "a{{ b }}"]
+
+
+def offered(shell: InteractiveShell, code: str) -> list[str]:
+    """The lines that Tab at the end of the code would make."""
+    with provisionalcompleter():
+        found = list(shell.Completer.completions(code, len(code)))
+    return [code[: one.start] + one.text + code[one.end :] for one in found]
+
+
+@pytest.fixture
+def loaded(shell: InteractiveShell, session: aisdk.Session) -> InteractiveShell:
+    """A shell with the extension, and a session with documents of hostile names."""
+    names = ["docs/dates and times.md", "docs/pumps.md", *HOSTILE]
+    frame = pd.DataFrame({"text": [f"Text {name}" for name in names], "id": names})
+    session.documents.add(frame, id="id", progress=False)
+    shell.run_line_magic("load_ext", "aisdk")
+    shell.push({"session": session})
+    return shell
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ("%aisdk ", ["%aisdk connect", "%aisdk status", "%aisdk tenants", "%aisdk usage"]),
+        ("%aisdk st", ["%aisdk status"]),
+        ("%aisdk connect acme -", ["%aisdk connect acme --as"]),
+        ("%rag -", ["%rag -k", "%rag --mode", "%rag --where", "%rag --frame"]),
+        ("%rag --w", ["%rag --where"]),
+        ("%rag -k 3 --mode le", ["%rag -k 3 --mode lexical"]),
+        (
+            "hits = %rag --mode ",
+            [f"hits = %rag --mode {m}" for m in ("hybrid", "dense", "lexical")],
+        ),
+        ("%%rag --f", ["%%rag --frame"]),
+    ],
+)
+def test_magics_complete(loaded: InteractiveShell, code: str, lines: list[str]) -> None:
+    """Verbs, options and modes, and nothing else among them."""
+    assert sorted(offered(loaded, code)) == sorted(lines)
+
+
+def test_connect_completes_tenants(loaded: InteractiveShell, tenant: str) -> None:
+    """Those that the platform knows."""
+    assert offered(loaded, f"%aisdk connect {tenant[:8]}") == [f"%aisdk connect {tenant}"]
+
+
+@pytest.mark.parametrize("verb", ["get", "update", "delete"])
+def test_sources_complete_inside_quotes(loaded: InteractiveShell, verb: str) -> None:
+    """Where a document is named; names with spaces are whole."""
+    lines = offered(loaded, f'x = session.documents.{verb}("docs/d')
+    assert lines == [f'x = session.documents.{verb}("docs/dates and times.md']
+
+
+def test_hostile_source_is_not_offered(loaded: InteractiveShell) -> None:
+    """What would leave its quotes would become code in the user's cell."""
+    lines = offered(loaded, "session.documents.get('")
+    assert sorted(lines) == [
+        "session.documents.get('docs/dates and times.md",
+        "session.documents.get('docs/pumps.md",
+    ]
+
+
+def test_sources_are_asked_for_once_while_typing(loaded: InteractiveShell) -> None:
+    """Typing on costs the tenant one request."""
+    offered(loaded, "session.documents.get('d")
+    loaded.user_ns["session"].documents.delete("docs/pumps.md")
+    assert "session.documents.get('docs/pumps.md" in offered(
+        loaded, "session.documents.get('docs/p"
+    )
+
+
+def test_sources_of_another_tenant_are_never_offered(
+    loaded: InteractiveShell, client: aisdk.Client, tenant: str
+) -> None:
+    """What is kept is kept by tenant."""
+    assert offered(loaded, "session.documents.get('docs/p")
+    loaded.push({"session": aisdk.connect(f"{tenant}-b", client=client)})
+    assert not any("docs/" in line for line in offered(loaded, "session.documents.get('docs/p"))
+
+
+@pytest.mark.parametrize(
+    "code", ["%aisdk connect ", "nothing.documents.get('", "%rag how ", "x = "]
+)
+def test_without_a_session_nothing_is_offered(shell: InteractiveShell, code: str) -> None:
+    """And nothing is printed."""
+    shell.run_line_magic("load_ext", "aisdk")
+    assert not any("connect t-" in line or "docs/" in line for line in offered(shell, code))
+
+
+@pytest.fixture
+def silent_server() -> Iterator[int]:
+    """A port that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_silent_database_does_not_hold_up_typing(
+    shell: InteractiveShell, silent_server: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """After half a second there are no names, and no message; typing on does not wait again."""
+    shell.run_line_magic("load_ext", "aisdk")
+    url = f"postgresql://app@127.0.0.1:{silent_server}/aisdk"
+    settings = Settings(database_url=url, platform_database_url=url, embedding="none")
+    with aisdk.Client(settings) as client:
+        shell.push({"session": aisdk.Session(client, "acme")})
+        for code in ("session.documents.get('", "%aisdk connect "):
+            took = []
+            for _ in range(2):
+                started = time.monotonic()
+                offered(shell, code)
+                took.append(time.monotonic() - started)
+            assert took[0] < 2.5
+            assert took[1] < 0.5
+    assert capfd.readouterr() == ("", "")
+
+
+CHAIN = '.rag.query("x").to_frame().'
+
+
+def test_jedi_completes_what_a_verb_gives(shell: InteractiveShell, session: aisdk.Session) -> None:
+    """A session made by ``connect``, through page and item to the frame's methods."""
+    shell.push({"session": session})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # jedi's own, about modules it looks into
+        assert f"session{CHAIN}groupby" in offered(shell, f"session{CHAIN}gro")
+        assert 'session.rag.query("x").to_arrow' in offered(shell, 'session.rag.query("x").to_a')
+        assert 'session.rag.query("x")[0].heading' in offered(shell, 'session.rag.query("x")[0].h')
+        assert offered(shell, f"session{CHAIN}no_such") == []
+
+
+def test_jedi_completes_a_session_of_the_magic(
+    shell: InteractiveShell, tenant: str, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    """``%aisdk connect`` makes the same kind of session."""
+    monkeypatch.setenv("AISDK_HOME", str(home))
+    monkeypatch.setenv("AISDK_EMBEDDING", "none")
+    shell.run_line_magic("load_ext", "aisdk")
+    shell.run_cell(f"%aisdk connect {tenant} --as mine")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert f"mine{CHAIN}groupby" in offered(shell, f"mine{CHAIN}gro")
+    shell.user_ns["mine"].close()
