@@ -107,7 +107,13 @@ class Parts(Foundation):
             cache_s=self._settings.query_cache_s,
             spend=self.limiter.spend,
             in_thread=self.threads.thread,
+            text=self._text,
         )
+
+    async def _text(self, tenant_id: str, document_id: str) -> str:
+        """The text of a document."""
+        text: str = (await self.documents.get(tenant_id, document_id)).text
+        return text
 
     @part
     def caching(self) -> Any:

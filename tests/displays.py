@@ -76,6 +76,5 @@ def displays(item: type[Any], texts: list[str]) -> dict[str, str]:
         "rows": Rows(item, records, attrs=attrs)._repr_html_(),
         "awaited page": page._repr_html_(),
         "page": blocking._repr_html_(),
-        "widget": widget.view.children[0].value,
         "saved widget": widget._still()["text/html"],
     }

@@ -11,14 +11,14 @@ from aisdk.notebook.extension import (
     unload_ipython_extension,
 )
 from aisdk.notebook.progress import DisplayProgress, choose_progress
-from aisdk.notebook.widgets import Browser, browse
+from aisdk.notebook.widgets import Explorer, explore
 
 __all__ = [
-    "Browser",
     "DisplayProgress",
+    "Explorer",
     "allow_nested_asyncio",
-    "browse",
     "choose_progress",
+    "explore",
     "load_ipython_extension",
     "unload_ipython_extension",
 ]

@@ -1,91 +1,212 @@
-"""A live view of a page: its table, with buttons that fetch the next and the previous page."""
+"""The explorer: rows as a live view, whose browser side asks for blocks of rows and for details."""
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Generic, TypeVar
 
-from aisdk.core.results.page import Page
-from aisdk.errors import AisdkError, ConfigError
+from aisdk.core.results.frame import Column, Record, columns_of
+from aisdk.core.results.page import Page, Rows
+from aisdk.core.results.text import clean_text
+from aisdk.errors import AisdkError, ConfigError, DeadlineExceeded, InvalidInput, NotFound
+from aisdk.notebook.blocks import BLOCK_ROWS, HeldRows, Source, StoredRows, View
+from aisdk.notebook.cells import context, fields, keys, lines, shown_columns, stages
 
-__all__ = ["Browser", "browse"]
+__all__ = ["Explorer", "explore"]
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+DEADLINE_S: Final = 20.0  # of one question: the kernel does nothing else meanwhile
+FIRST_ROWS: Final = 50  # that stand in the widget's state, for where no kernel answers
+MOST_PICKED: Final = 1_000
 
 
-class Browser(Generic[T]):
-    """Shows one page of a listing at a time; pages that were seen are kept.
+class Explorer(Generic[T]):
+    """Rows that are searched, sorted, filtered, opened and selected with mouse or keyboard.
 
-    Where widgets cannot be shown, as in a saved file or a terminal, the page's static table or
-    plain text stands in.
+    Where widgets cannot be shown, as in a saved file or a terminal, the static table or plain
+    text stands in.
 
     Attributes:
-        page: The page that is shown.
-        view: The ``ipywidgets.VBox``, for use inside other widgets.
+        rows: The rows, or the page of the listing.
+        view: The widget, for use inside others; its trait ``picked`` changes with the selection.
+        beside: The explorer of the rows next to these, or ``None``.
     """
 
-    def __init__(self, page: Page[T]) -> None:
-        widgets = _ipywidgets()
-        self._before: list[Page[T]] = []
-        self._after: list[Page[T]] = []
-        self.page = page
-        self._table = widgets.HTML()
-        self._previous = widgets.Button(description="Previous", tooltip="The page before")
-        self._next = widgets.Button(description="Next", tooltip="The page after")
-        self._note = widgets.Label()
-        self._previous.on_click(self._go_back)
-        self._next.on_click(self._go_on)
-        buttons = widgets.HBox([self._previous, self._next, self._note])
-        self.view = widgets.VBox([self._table, buttons])
-        self._show()
+    def __init__(self, rows: Rows[T], beside: Rows[Any] | None = None) -> None:
+        self.rows = rows
+        self.beside = None if beside is None else Explorer(beside)
+        self._source = _source(rows, beside)
+        self._chosen: dict[str, Record] = {}
+        pane: Any = _pane()
+        self.view = pane(about=self._about(), layout={"flex": "1 1 20em", "min_width": "20em"})
+        self.view.on_msg(self._answer)
+        self.view.observe(self._choose, "picked")
 
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        bundle = self.view._repr_mimebundle_(**options)
-        return {**bundle, **self._still()}
+    @property
+    def selected(self) -> Rows[T]:
+        """The rows that are selected, in the order in which they were; ``to_frame()`` works."""
+        return Rows(self.rows.item, list(self._chosen.values()), attrs=self.rows.attrs)
 
     def __repr__(self) -> str:
-        return repr(self.page)
+        return "\n\n".join(map(repr, self._shown()))
+
+    def _shown(self) -> list[Rows[Any]]:
+        return [self.rows] if self.beside is None else [self.rows, self.beside.rows]
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        live: Any = self.view
+        if self.beside is not None:
+            import ipywidgets
+
+            layout = {"flex_flow": "row wrap", "grid_gap": "1em"}
+            live = ipywidgets.HBox([self.view, self.beside.view], layout=layout)
+        made = live._repr_mimebundle_(**options)
+        bundle = made[0] if isinstance(made, tuple) else made
+        return {**bundle, **self._still()}
 
     def _still(self) -> dict[str, str]:
-        return {"text/plain": repr(self.page), "text/html": self._table.value}
+        tables = "".join(rows._repr_html_() for rows in self._shown())
+        return {"text/plain": repr(self), "text/html": tables}
 
-    def _go_back(self, _button: object) -> None:
-        if self._before:
-            self._after.append(self.page)
-            self.page = self._before.pop()
-            self._show()
+    def _about(self) -> dict[str, Any]:
+        """What the browser is told once."""
+        source, records = self._source, self.rows.records
+        title = f"{type(self.rows).__name__} of {self.rows.item.__name__}"
+        if self.rows.item.__name__ == "Stage":
+            return {"title": title, "stages": stages(records)}
+        first: dict[str, Any] = {}
+        if isinstance(source, HeldRows):
+            block = source.block(View(), 0)
+            first = {"total": block.total, "rows": lines(block.rows[:FIRST_ROWS])}
+            records = [record for _, record in block.rows]
+        return {
+            "title": title,
+            "searches": source.searches,
+            "columns": shown_columns(source.columns, source.orders, records),
+            "keys": keys(columns_of(self.rows.item), self.rows.records),
+            "first": first,
+        }
 
-    def _go_on(self, _button: object) -> None:
+    def _choose(self, change: Any) -> None:
+        """Keeps the rows that the browser has selected; what is no row of it is let go."""
+        chosen = {}
+        for key in change["new"][:MOST_PICKED]:
+            record = self._chosen.get(key) or self._raw(key)
+            if record is not None:
+                chosen[key] = record
+        self._chosen = chosen
+
+    def _raw(self, key: str) -> Record | None:
+        """A row as the page has it, without the column of the place beside."""
+        if isinstance(self._source, HeldRows) and self._source.record(key) is not None:
+            return self.rows.records[int(key)]
+        return self._source.record(key)
+
+    def _answer(self, _view: object, question: Any, _buffers: object) -> None:
+        """Answers a message of the browser; an error is an answer, as there is no cell for it."""
         try:
-            page = self._after.pop() if self._after else self.page.next()
-        except AisdkError as error:  # a button has no cell in which an error could appear
-            self._note.value = str(error)
-            return
-        self._before.append(self.page)
-        self.page = page
-        self._show()
+            answer = self._found(question)
+        except AisdkError as error:
+            answer = {"error": clean_text(str(error))}
+        except KeyboardInterrupt:
+            answer = {"error": "Interrupted. Press Refresh to go on."}
+        except Exception as error:  # noqa: BLE001  # nobody is there to catch it
+            answer = {"error": f"The view has failed ({type(error).__name__}). Run the cell again."}
+        number = question.get("id") if isinstance(question, Mapping) else None
+        self.view.send({"id": number, **answer})
 
-    def _show(self) -> None:
-        self._table.value = self.page._repr_html_()
-        self._note.value = f"Page {len(self._before) + 1}"
-        self._previous.disabled = not self._before
-        self._next.disabled = not (self._after or self.page.has_more)
+    def _found(self, question: Any) -> dict[str, Any]:
+        """The answer to a question: ``{"do": "rows" or "open", …}``."""
+        asked = question if isinstance(question, Mapping) else {}
+        if asked.get("do") == "open" and isinstance(asked.get("key"), str):
+            return self._opened(asked["key"])
+        start = asked.get("start")
+        if asked.get("do") != "rows" or type(start) is not int or start < 0 or start % BLOCK_ROWS:
+            raise InvalidInput("The view asked for something unknown.", hint="Run the cell again.")
+        if asked.get("fresh") is True:
+            self._source.renew()
+        block = self._source.block(View.read(asked.get("view")), start)
+        if block is None:
+            return {"again": True}
+        return {"total": block.total, "start": start, "rows": lines(block.rows)}
+
+    def _opened(self, key: str) -> dict[str, Any]:
+        """The fields of a row, and its chunk inside its document."""
+        record = self._raw(key)
+        if record is None:
+            raise NotFound("This row is no longer at hand.", hint="Press Refresh.")
+        names = [column.name for column in columns_of(self.rows.item)]
+        values = dict(zip(names, record, strict=True))
+        document, failed = None, {}
+        origin = self.rows.origin if isinstance(self.rows, Page) else None
+        if origin is not None and "document_id" in values:
+            try:
+                document = _wait(self.rows, lambda: origin.text(str(values["document_id"])))
+            except AisdkError as error:  # the row's own values can be shown all the same
+                failed = {"note": clean_text(str(error))}
+        return {"fields": fields(values), **context(values, document), **failed}
 
 
-def browse(page: Page[T]) -> Browser[T]:
-    """The page as a live view, to stand in the last line of a cell.
+def explore(rows: Rows[T], beside: Rows[Any] | None = None) -> Explorer[T]:
+    """The rows as a live view; see `Rows.explore`.
 
     Raises:
-        ConfigError: The package ``ipywidgets`` is not installed.
+        ConfigError: The package ``anywidget`` is not installed.
     """
-    return Browser(page)
+    return Explorer(rows, beside)
 
 
-def _ipywidgets() -> Any:
+def _pane() -> Any:
     try:
-        import ipywidgets
+        import anywidget  # noqa: F401  # to tell its absence from other errors
     except ImportError as missing:
         raise ConfigError(
-            "Live views need the package ipywidgets.",
-            hint="Install it with: pip install 'aisdk[notebook]'",
+            "Live views need the packages ipywidgets and anywidget.",
+            hint="Install them with: pip install 'aisdk[notebook]'",
         ) from missing
-    return ipywidgets
+    from aisdk.notebook.pane import Pane
+
+    return Pane
+
+
+def _source(rows: Rows[Any], beside: Rows[Any] | None) -> Source:
+    """The whole listing of a page that is a part of one, else the rows themselves."""
+    listing = rows.origin.listing if isinstance(rows, Page) and rows.origin else None
+    if listing is not None and beside is None:
+        return StoredRows(rows.item, listing, lambda work: _wait(rows, work))
+    columns, records = columns_of(rows.item), rows.records
+    if beside is None:
+        return HeldRows(columns, records)
+    there = {_place(beside, record): place for place, record in enumerate(beside.records, 1)}
+    places = [there.get(_place(rows, record)) for record in records]
+    return HeldRows(
+        (columns[0], Column("beside", "int", nullable=True), *columns[1:]),
+        [(record[0], place, *record[1:]) for record, place in zip(records, places, strict=True)],
+    )
+
+
+def _place(rows: Rows[Any], record: Record) -> tuple[Any, ...]:
+    """What makes a row the same in two results: its document, and where in it."""
+    names = [column.name for column in columns_of(rows.item)]
+    return tuple(record[names.index(name)] for name in ("document_id", "start") if name in names)
+
+
+def _wait(rows: Rows[Any], work: Callable[[], Awaitable[R]]) -> R:
+    """The result of the work, or an error within the deadline."""
+    assert isinstance(rows, Page)  # noqa: S101  # only its rows come from elsewhere
+
+    async def bounded() -> R:
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                return await work()
+        except TimeoutError as late:
+            if isinstance(late, AisdkError):
+                raise
+            raise DeadlineExceeded(
+                f"There was no answer within {DEADLINE_S:.0f} seconds.", hint="Press Refresh."
+            ) from None
+
+    return rows.wait(bounded)

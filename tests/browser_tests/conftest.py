@@ -50,6 +50,7 @@ class Lab:
         self.folder = folder
         self.address = f"http://127.0.0.1:{port}"
         self.token = token
+        self.log = folder.parent / "lab.log"
 
     def write(self, name: str, *cells: str) -> str:
         """A notebook of these cells; its name."""
@@ -129,7 +130,7 @@ def lab() -> Iterator[Lab]:
     _settle_in(own)
     port, token = _free_port(), secrets.token_hex(16)
     made = Lab(folder, port, token)
-    with (own / "lab.log").open("wb") as log:
+    with made.log.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603  # this interpreter, JupyterLab
             [
                 *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),

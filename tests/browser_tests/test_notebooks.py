@@ -237,24 +237,6 @@ def test_progress_of_add_and_collect_stays_in_its_final_state(show: Any, lab: An
     assert pale(seen, ".jp-OutputArea label, .jp-OutputArea label span") == []
 
 
-def test_explore_turns_its_pages(show: Any, lab: Any) -> None:
-    """The buttons of the live view fetch the next and the previous page."""
-    add = "session.documents.add([f'note {n} about pumps' for n in range(12)], progress=False);"
-    name = lab.write("explore", CONNECT, add, "session.documents.list(limit=5).explore()")
-    seen = show(name)
-    view = seen.page.locator(".jp-OutputArea .widget-vbox, .jp-OutputArea .jupyter-widgets").first
-    first = view.locator("tbody tr").all_inner_texts()
-    view.get_by_role("button", name="Next").click()
-    seen.page.wait_for_selector("text=Page 2", timeout=20_000)
-    seen.keep("explore")
-    second = view.locator("tbody tr").all_inner_texts()
-    assert (len(first), len(second), set(first) & set(second)) == (5, 5, set())
-    view.get_by_role("button", name="Previous").click()
-    seen.page.wait_for_selector("text=Page 1", timeout=20_000)
-    assert view.locator("tbody tr").all_inner_texts() == first
-    assert (seen.errors, seen.strangers()) == ([], [])
-
-
 def test_page_that_leaves_complains_or_is_pale_is_noticed(show: Any, lab: Any) -> None:
     """The control: an image, a socket, a message on the console and a pale text are seen."""
     seen = show(lab.write("flood", FLOOD))

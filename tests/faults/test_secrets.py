@@ -393,9 +393,9 @@ def platform_cases() -> Iterator[Case]:
         "cache-ttl": lambda s, w: s.cache.set(w, w, ttl_s=w),  # type: ignore[arg-type]
         "usage-days": lambda s, w: s.usage.list(days=w),  # type: ignore[arg-type]
         "tenants-create": lambda s, w: asyncio.run(s.client.tenants.create(w + "/")),
-        "tenants-tier": lambda s, w: asyncio.run(s.client.tenants.create(w, tier=w)),
-        "tenants-get": lambda s, w: asyncio.run(s.client.tenants.get(w)),
-        "tenants-erase": lambda s, w: asyncio.run(s.client.tenants.erase(w)),
+        "tenants-tier": lambda s, w: asyncio.run(s.client.tenants.create("nobody", tier=w)),
+        "tenants-get": lambda s, w: asyncio.run(s.client.tenants.get(f"{w} ")),
+        "tenants-erase": lambda s, w: asyncio.run(s.client.tenants.erase(f"/{w}")),
         "tenants-export": lambda s, w: asyncio.run(
             s.client.tenants.export(s.tenant_id, f"/dev/null/{w}")
         ),

@@ -18,6 +18,7 @@ from aisdk.core.jobs.handles import AsyncJob, Job
 from aisdk.core.jobs.types import JobInfo
 from aisdk.core.rag.types import Hit, QueryHit, Stage
 from aisdk.core.results.page import AsyncPage, Page, Rows
+from aisdk.notebook.widgets import Explorer
 
 
 def blocking_faces(session: Session) -> None:
@@ -45,6 +46,9 @@ def blocking_faces(session: Session) -> None:
     assert_type(page.next(), Page[Hit])
     assert_type(page.pages(), Iterator[Page[Hit]])
     assert_type(page.collect(max_rows=10), Page[Hit])
+    assert_type(page.explore(beside=session.rag.query("other")), Explorer[Hit])
+    assert_type(page.explore().selected, Rows[Hit])
+    assert_type(page.explore().selected.to_frame(), pd.DataFrame)
     assert_type(session.rag.query_many(["a", "b"]), Page[QueryHit])
     assert_type(session.rag.explain("text"), Rows[Stage])
 

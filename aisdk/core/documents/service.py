@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Unpack
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_, true, tuple_
+from sqlalchemy import ColumnElement, and_, or_
 
 from aisdk.core.documents.adding import Adding, Parts
+from aisdk.core.documents.listing import DocumentListing
 from aisdk.core.documents.loading import is_remote
+from aisdk.core.documents.ordering import after, in_state, order_column, sort_keys
 from aisdk.core.documents.requests import pack, unpack
 from aisdk.core.documents.sources import JSON, LoadOptions
 from aisdk.core.documents.store import DocumentStore
@@ -21,12 +23,14 @@ from aisdk.core.documents.types import (
     DocumentInfo,
     ListOptions,
     SourceOutcome,
+    State,
     StoredDocument,
     StoreInfo,
 )
 from aisdk.core.jobs.service import JobsService
 from aisdk.core.results.cursor import sign, verify
 from aisdk.core.results.frame import make_item
+from aisdk.core.results.origin import Origin
 from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.results.progress import Progress, silent
 from aisdk.core.runtime.guard import Guard, Limits
@@ -40,8 +44,6 @@ from aisdk.errors import AddFailed, InvalidInput, NotFound, QuotaExceeded
 __all__ = ["DocumentsService"]
 
 LIMIT: Final = 10_000
-ORDERS: Final = ("source", "created_at", "title")
-STATES: Final = ("ready", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,25 +198,28 @@ class DocumentsService:
         """
         _check_range("limit", limit, LIMIT)
         order = options.get("order", "source")
-        column = _order_column(order)
+        column = order_column(order)
         state = options.get("state", "ready")
-        condition = and_(compile_where(where), _in_state(state))
+        condition = and_(compile_where(where), in_state(state))
         kind = f"documents.list:{order}:{state}"
         cursor = options.get("cursor")
         if cursor is not None:
             position = verify(self.cursor_key, tenant_id, kind, cursor)
-            condition = and_(condition, _after(order, column, position))
-        keys = _sort_keys(column)
+            condition = and_(condition, after(order, column, position))
+        keys = sort_keys(column)
         query = self.store.listing(tenant_id).where(condition).limit(limit + 1)
         query = query.order_by(*(key.desc() for key in keys) if order[0] == "-" else keys)
         rows = await self.store.page(tenant_id, query)
         more = len(rows) > limit
-        return AsyncPage(
+        page = AsyncPage(
             DocumentInfo,
             rows[:limit],
             cursor=self._cursor(tenant_id, kind, rows[limit - 1]) if more else None,
             fetch=partial(self._next, tenant_id, where, (order, state, limit)),
         )
+        listing = DocumentListing(self, tenant_id, where, order, state)
+        part = more or cursor is not None
+        return page.from_origin(Origin(listing.text, listing if part else None))
 
     async def _next(
         self,
@@ -230,9 +235,17 @@ class DocumentsService:
         )
 
     @verb("documents.count", reads=True)
-    async def count(self, tenant_id: str, *, where: Where | None = None) -> int:
-        """How many documents the tenant has, or how many meet ``where``."""
-        return await self.store.count(tenant_id, and_(compile_where(where), _in_state("ready")))
+    async def count(
+        self, tenant_id: str, *, where: Where | None = None, state: State = "ready"
+    ) -> int:
+        """How many documents the tenant has, or how many meet ``where``.
+
+        Args:
+            tenant_id: The tenant.
+            where: Conditions on metadata.
+            state: ``ready`` (default), ``failed`` or ``all``.
+        """
+        return await self.store.count(tenant_id, and_(compile_where(where), in_state(state)))
 
     @verb("documents.update", reads=False)
     async def update(
@@ -353,35 +366,6 @@ def _is(key: Any) -> ColumnElement[bool]:
 
 def _missing() -> NotFound:
     return NotFound("There is no such document.", hint="documents.list() shows what there is.")
-
-
-def _order_column(order: Any) -> Any:
-    if not isinstance(order, str) or order.removeprefix("-") not in ORDERS:
-        raise InvalidInput(
-            "order is unknown.", hint=f"Use one of: {', '.join(ORDERS)}, with - for descending."
-        )
-    return documents.c[order.removeprefix("-")]
-
-
-def _in_state(state: Any) -> ColumnElement[bool]:
-    if isinstance(state, str) and state == "all":
-        return true()
-    if not isinstance(state, str) or state not in STATES:
-        raise InvalidInput("state is unknown.", hint="Use ready, failed or all.")
-    return documents.c.state == state
-
-
-def _sort_keys(column: Any) -> Sequence[Any]:
-    """What orders a listing totally; no two documents of a tenant have the same source."""
-    return (column,) if column.name == "source" else (column, documents.c.document_id)
-
-
-def _after(order: str, column: Any, position: list[JSON]) -> ColumnElement[bool]:
-    value, document_id = position
-    key = datetime.fromisoformat(str(value)) if column.name == "created_at" else value
-    keys = _sort_keys(column)
-    here, there = tuple_(*keys), (key, UUID(str(document_id)))[: len(keys)]
-    return here < there if order[0] == "-" else here > there
 
 
 def _clean_title(title: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias, TypedDict
+from typing import Final, Literal, Protocol, TypeAlias, TypedDict
 from uuid import UUID
 
 import numpy as np
@@ -16,6 +16,7 @@ from aisdk.core.results.progress import ProgressFactory
 from aisdk.core.results.record import Shown
 
 __all__ = [
+    "ORDERS",
     "AddOptions",
     "Batch",
     "ChunkRow",
@@ -25,6 +26,7 @@ __all__ = [
     "ListOptions",
     "Order",
     "SourceOutcome",
+    "State",
     "Status",
     "StoreInfo",
     "StoredDocument",
@@ -32,6 +34,8 @@ __all__ = [
 
 Status: TypeAlias = Literal["added", "updated", "unchanged", "failed"]
 Order: TypeAlias = Literal["source", "-source", "created_at", "-created_at", "title", "-title"]
+State: TypeAlias = Literal["ready", "failed", "all"]
+ORDERS: Final = ("source", "created_at", "title")
 
 
 class Embedder(Protocol):
@@ -153,7 +157,7 @@ class ListOptions(TypedDict, total=False):
     """
 
     order: Order
-    state: Literal["ready", "failed", "all"]
+    state: State
     cursor: str
 
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Unpack
 
 import msgpack
@@ -25,6 +26,7 @@ from aisdk.core.rag.types import (
     QueryOptions,
     Stage,
 )
+from aisdk.core.results.origin import Origin
 from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.results.progress import Later, fitting, silent
 from aisdk.core.runtime.cached import Cache, digest
@@ -56,6 +58,7 @@ class RagService:
         cache_s: How long hits are kept, in seconds; 0 for not at all.
         spend: Tenant and tokens → waits until it may ask a model for so many.
         in_thread: Runs blocking work in a thread.
+        text: Tenant and document_id → the document's text.
     """
 
     guard: Guard
@@ -66,6 +69,7 @@ class RagService:
     cache_s: float
     spend: Callable[[str, int], Awaitable[None]]
     in_thread: InThread
+    text: Callable[[str, str], Awaitable[str]]
 
     @verb("rag.query", reads=True, cost=lambda text="", **_: tokens_of(text))
     async def query(
@@ -104,8 +108,10 @@ class RagService:
         request, vector = request_of(text, top_k, where, options)
         if vector is not None and _is_plain(request):
             rows = await self.store.dense_hits(tenant_id, None, vector, top_k)
-            return AsyncPage(Hit, [_plain_record(rank, row) for rank, row in enumerate(rows, 1)])
-        return AsyncPage(Hit, await self._found(tenant_id, request, vector))
+            records = [_plain_record(rank, row) for rank, row in enumerate(rows, 1)]
+        else:
+            records = await self._found(tenant_id, request, vector)
+        return AsyncPage(Hit, records).from_origin(Origin(partial(self.text, tenant_id)))
 
     @verb("rag.query_many", reads=True, bulk=True)
     async def query_many(
@@ -152,16 +158,10 @@ class RagService:
         found: list[list[tuple[Any, ...]]] = []
         with closing(Later(lambda: begin("Searching", "questions", len(requests)))) as shown:
             for start in range(0, len(requests), 64 * PARALLEL):
-                some = requests[start : start + 64 * PARALLEL]
-                found += await together(*(one(request) for request in some))
-        return AsyncPage(
-            QueryHit,
-            [
-                (key, *record)
-                for (key, _), records in zip(asked, found, strict=True)
-                for record in records
-            ],
-        )
+                found += await together(*map(one, requests[start : start + 64 * PARALLEL]))
+        pairs = zip(asked, found, strict=True)
+        rows = [(key, *record) for (key, _), records in pairs for record in records]
+        return AsyncPage(QueryHit, rows).from_origin(Origin(partial(self.text, tenant_id)))
 
     @verb("rag.explain", reads=True, cost=lambda text="", **_: tokens_of(text))
     async def explain(

@@ -1,4 +1,4 @@
-"""A page: what listing and search verbs return, on its way to rows, frames, Arrow and displays."""
+"""A page: rows that listing and search verbs return, with the way to the pages that follow."""
 
 from __future__ import annotations
 
@@ -12,18 +12,15 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import closing
+from dataclasses import replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
-from aisdk.core.results.frame import JSON, Record, columns_of, make_item, to_frame, to_table
+from aisdk.core.results.frame import JSON, Record
+from aisdk.core.results.origin import Origin
 from aisdk.core.results.progress import Progress, ProgressFactory, fitting, silent
-from aisdk.core.results.text import Preview, render_text
+from aisdk.core.results.rows import Rows
 from aisdk.errors import InvalidInput, NotFound
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-    from matplotlib.axes import Axes
 
 __all__ = ["AsyncPage", "Call", "Fetch", "Hop", "Page", "Rows"]
 
@@ -49,136 +46,14 @@ class Hop(Protocol):
         ...
 
 
-class Rows(Generic[T]):
-    """The rows of one page as a sequence of items: ``len(page)``, ``page[0]``, ``for hit in page``.
-
-    It is no ``collections.abc.Sequence``, or polars would read items one by one instead of Arrow.
-    Nothing is converted before it is asked for: items are made one by one, the Arrow table once,
-    on the thread of the caller. Treat a page as frozen.
+class AsyncPage(Rows[T]):
+    """A page whose further pages are awaited; iterating over it gives its own rows.
 
     Attributes:
-        item: The dataclass of the rows; its annotations are the columns.
-        records: The values of each row in the order of the columns.
-        cursor: Where the next page begins, or None after the last one.
-        attrs: Small JSON-safe facts about the call; they travel to ``frame.attrs``. A list of
-            ``terms`` among them has the words that begin with one marked in the HTML display.
+        origin: Where the rows come from, where that is known.
     """
 
-    __slots__ = ("_table", "attrs", "cursor", "item", "records")
-
-    _more: ClassVar[str] = "page.cursor"
-
-    def __init__(
-        self,
-        item: type[T],
-        records: Sequence[Record],
-        *,
-        cursor: str | None = None,
-        attrs: Mapping[str, JSON] | None = None,
-    ) -> None:
-        self.item = item
-        self.records = records
-        self.cursor = cursor
-        self.attrs = attrs or {}
-        self._table: pa.Table | None = None
-
-    @property
-    def has_more(self) -> bool:
-        """Whether another page follows."""
-        return self.cursor is not None
-
-    @property
-    def items(self) -> tuple[T, ...]:
-        """All rows as items, newly made."""
-        return tuple(self)
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __iter__(self) -> Iterator[T]:
-        return (make_item(self.item, record) for record in self.records)
-
-    @overload
-    def __getitem__(self, place: int) -> T: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[T]: ...
-    def __getitem__(self, place: int | slice) -> T | list[T]:
-        if isinstance(place, slice):
-            return [make_item(self.item, record) for record in self.records[place]]
-        return make_item(self.item, self.records[place])
-
-    def to_arrow(self) -> pa.Table:
-        """The rows as an Arrow table with one column a field; built once and kept."""
-        if self._table is None:
-            self._table = to_table(self.item, self.records)
-        return self._table
-
-    def to_frame(self, index: str | None = None) -> pd.DataFrame:
-        """The rows as a new DataFrame with the same dtypes whatever the number of rows.
-
-        Args:
-            index: A column that becomes the index; by default rows are numbered from 0.
-
-        Returns:
-            One row a record and one column a field; ``frame.attrs`` holds ``attrs`` and the cursor.
-
-        Raises:
-            InvalidInput: There is no column of the name ``index``.
-        """
-        frame = to_frame(self.item, self.to_arrow())
-        if index is not None:
-            frame = frame.set_index(self._column(index))
-        attrs: dict[Any, Any] = {**self.attrs, "cursor": self.cursor}
-        frame.attrs = attrs
-        return frame
-
-    def plot(self, *, ax: Axes | None = None) -> Axes:
-        """The rows as a plot: hits, stages, documents, usage or limits.
-
-        Args:
-            ax: Axes to draw on; by default those of a new figure.
-
-        Returns:
-            Plain matplotlib axes, to be restyled at will.
-
-        Raises:
-            ConfigError: The package of the ``plots`` extra is not installed.
-            InvalidInput: These rows have no plot.
-        """
-        from aisdk.notebook.plots import plot
-
-        return plot(self, ax)
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        table: Any = self.to_arrow()
-        return table.__arrow_c_stream__(requested_schema)
-
-    def __repr__(self) -> str:
-        return render_text(self._preview())
-
-    def _repr_html_(self) -> str:
-        from aisdk.core.results.html import render_html
-
-        return render_html(self._preview())
-
-    def _preview(self) -> Preview:
-        title = f"{type(self).__name__}[{self.item.__name__}]"
-        more = self._more if self.has_more else ""
-        terms = self.attrs.get("terms")
-        marked = tuple(map(str, terms)) if isinstance(terms, list) else ()
-        return Preview(title, columns_of(self.item), self.records, more, marked)
-
-    def _column(self, name: str) -> str:
-        names = [column.name for column in columns_of(self.item)]
-        if name in names:
-            return name
-        raise InvalidInput("There is no such column.", hint=f"Choose one of {', '.join(names)}.")
-
-
-class AsyncPage(Rows[T]):
-    """A page whose further pages are awaited; iterating over it gives its own rows."""
-
-    __slots__ = ("_fetch", "_hop")
+    __slots__ = ("_fetch", "_hop", "origin")
 
     _more: ClassVar[str] = "await page.next()"
 
@@ -203,13 +78,22 @@ class AsyncPage(Rows[T]):
         super().__init__(item, records, cursor=cursor, attrs=attrs)
         self._fetch = fetch
         self._hop: Hop = _stay
+        self.origin: Origin | None = None
 
     def hopping(self, hop: Hop) -> AsyncPage[T]:
         """The same page, whose next pages are fetched through ``hop``."""
         page = AsyncPage(
             self.item, self.records, cursor=self.cursor, attrs=self.attrs, fetch=self._fetch
         )
-        page._hop = hop
+        page._hop, page.origin = hop, self.origin
+        return page
+
+    def from_origin(self, origin: Origin | None) -> AsyncPage[T]:
+        """The same page, from an origin that live views may ask."""
+        page = AsyncPage(
+            self.item, self.records, cursor=self.cursor, attrs=self.attrs, fetch=self._fetch
+        )
+        page.origin = origin
         return page
 
     async def next(self) -> AsyncPage[T]:
@@ -265,9 +149,10 @@ class AsyncPage(Rows[T]):
             last = await last._continue(min(max_rows - len(records), _COLLECT_ROWS))
             records.extend(last.records)
             progress.advance(len(last))
-        return AsyncPage(
+        page = AsyncPage(
             self.item, records, cursor=last.cursor, attrs=self.attrs, fetch=self._fetch
         )
+        return page.from_origin(self.origin and replace(self.origin, listing=None))
 
 
 Fetch: TypeAlias = Callable[[str, int | None], Awaitable[AsyncPage[T]]]
@@ -339,15 +224,14 @@ class Page(Rows[T]):
         whole = self._call(lambda: source.collect(max_rows=max_rows, progress=shown))
         return Page(whole, self._call, self._progress)
 
-    def explore(self) -> Any:
-        """The page as a live widget with buttons to the next and previous page.
+    @property
+    def origin(self) -> Origin | None:
+        """Where the rows come from, where that is known."""
+        return self._source.origin
 
-        Raises:
-            ConfigError: The packages of the ``notebook`` extra are not installed.
-        """
-        from aisdk.notebook.widgets import browse
-
-        return browse(self)
+    def wait(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """The result of a coroutine function run on the loop of the connections."""
+        return self._call(work)
 
 
 async def _stay(work: Callable[[], Coroutine[Any, Any, R]], /) -> R:

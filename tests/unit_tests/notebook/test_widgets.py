@@ -1,39 +1,52 @@
-"""The live view of a page, with real ipywidgets."""
+"""The explorer's kernel side, with real widgets: questions, answers, selection, saved displays."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, TypeVar
 
+import nbformat
 import pytest
+from nbconvert import HTMLExporter
+from payloads import PAYLOADS
 
-from aisdk.core.results.page import AsyncPage, Page
+from aisdk.core.rag.types import Hit, Stage
+from aisdk.core.results.frame import JSON
+from aisdk.core.results.origin import Origin
+from aisdk.core.results.page import AsyncPage, Page, Rows
+from aisdk.core.results.text import clean_text
 from aisdk.errors import ConfigError, Unavailable
-from aisdk.notebook.widgets import Browser
+from aisdk.notebook.widgets import Explorer, explore
 
 R = TypeVar("R")
 
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A row with one word."""
-
-    word: str
-
-
-async def fetch(cursor: str, limit: int | None) -> AsyncPage[Word]:
-    """Three pages of one word, the third of which cannot be reached at first."""
-    del limit
-    if cursor == "down":
-        raise Unavailable(dependency="postgres")
-    words = {"0": "zero", "1": "one", "2": "two"}
-    after = str(int(cursor) + 1)
-    return AsyncPage(
-        Word, [(words[cursor],)], cursor=after if after in words else None, fetch=fetch
+BEFORE, CHUNK, AFTER = "Rain falls. " * 3_000, "A pump lifts it.", " Wheels turn." * 3_000
+HITS = [
+    (
+        *(rank, 1.0 / rank, None, None, f"d{rank}", f"Title {rank}", f"s{rank}", CHUNK),
+        *(len(BEFORE), len(BEFORE) + len(CHUNK), "", {"year": 2000 + rank}, "none", None),
     )
+    for rank in range(1, 451)
+]
+
+
+async def text_of(document_id: str) -> str:
+    """A document around the chunk, another one, or none that can be read."""
+    if document_id == "d2":
+        return "Something else stands here now."
+    if document_id == "d3":
+        raise Unavailable(dependency="postgres")
+    if document_id == "d4":
+        raise KeyError("secret")
+    if document_id == "d5":
+        raise KeyboardInterrupt
+    if document_id == "d6":
+        await asyncio.sleep(30)
+    return BEFORE + CHUNK + AFTER
 
 
 def run(work: Callable[[], Coroutine[Any, Any, R]], /) -> R:
@@ -41,74 +54,228 @@ def run(work: Callable[[], Coroutine[Any, Any, R]], /) -> R:
     return asyncio.run(work())
 
 
+def page_of(records: list[Any]) -> Page[Hit]:
+    """A blocking page of hits whose documents can be read."""
+    return Page.of(AsyncPage(Hit, records).from_origin(Origin(text_of)), run)
+
+
 @pytest.fixture
-def browser() -> Browser[Word]:
-    """A view of the first page."""
-    return Page.of(run(lambda: fetch("0", None)), run).explore()
+def view() -> Explorer[Hit]:
+    """An explorer of 450 hits."""
+    return page_of(HITS).explore()
 
 
-def buttons(browser: Browser[Word]) -> tuple[Any, Any, Any]:
-    """Previous, next and note, as a user finds them."""
-    previous, following, note = browser.view.children[1].children
-    return previous, following, note
+def ask(view: Explorer[Any], question: Any) -> dict[str, Any]:
+    """What the browser gets for a message."""
+    sent: list[Any] = []
+    view.view.send = sent.append
+    view.view._handle_custom_msg(question, [])
+    (answer,) = sent
+    found: dict[str, Any] = answer
+    return found
 
 
-def state(browser: Browser[Word]) -> tuple[str, bool, bool, str]:
-    """The word shown, which buttons can be pressed, and the note."""
-    previous, following, note = buttons(browser)
-    return browser.page[0].word, not previous.disabled, not following.disabled, note.value
+def rows(start: int = 0, **view: Any) -> dict[str, Any]:
+    """The question for a block."""
+    return {"id": "0.1", "do": "rows", "view": view, "start": start}
 
 
-def test_explore_walks_to_the_end_and_back(browser: Browser[Word]) -> None:
-    """Next fetches, previous goes back, and both stop at the ends."""
-    previous, following, _ = buttons(browser)
-    seen = [state(browser)]
-    for button in (following, following, previous, previous):
-        button.click()
-        seen.append(state(browser))
-    assert seen == [
-        ("zero", False, True, "Page 1"),
-        ("one", True, True, "Page 2"),
-        ("two", True, False, "Page 3"),
-        ("one", True, True, "Page 2"),
-        ("zero", False, True, "Page 1"),
+def test_explorer_answers_in_blocks(view: Explorer[Hit]) -> None:
+    """At most 200 rows, each with its key and the texts of its cells."""
+    first, last = ask(view, rows()), ask(view, rows(400))
+    assert (first["id"], first["total"], len(first["rows"])) == ("0.1", 450, 200)
+    assert first["rows"][0][:3] == ["0", "1", "1.000"]
+    assert [line[0] for line in last["rows"]] == [str(place) for place in range(400, 450)]
+    assert ask(view, rows(1_000))["rows"] == []
+    assert all(isinstance(cell, str) for line in first["rows"] for cell in line)
+
+
+def test_explorer_tells_the_browser_little_ahead(view: Explorer[Hit]) -> None:
+    """The state has 50 rows, the columns that say something, and the keys of the metadata."""
+    about = view.view.about
+    assert len(about["first"]["rows"]) == 50
+    assert [column["name"] for column in about["columns"]] == [
+        *("rank", "score", "title", "source", "metadata")
     ]
+    assert about["keys"] == ["year"]
 
 
-def test_explore_keeps_the_pages_it_has_seen(browser: Browser[Word]) -> None:
-    """Going on after going back shows the page that was fetched before."""
-    previous, following, _ = buttons(browser)
-    following.click()
-    second = browser.page
-    previous.click()
-    previous.click()
-    following.click()
-    assert browser.page is second
+def test_explorer_sorts_and_filters_by_message(view: Explorer[Hit]) -> None:
+    """The order and the filter of the question hold for the whole result."""
+    found = ask(view, rows(sort="rank", descending=True, key="year", operator="<=", value="2003"))
+    assert [line[1] for line in found["rows"]] == ["3", "2", "1"]
 
 
-def test_explore_shows_why_a_page_cannot_be_fetched() -> None:
-    """A failing fetch is told beside the buttons, and the page stays."""
-    source = AsyncPage(Word, [("zero",)], cursor="down", fetch=fetch)
-    browser = Page.of(source, run).explore()
-    buttons(browser)[1].click()
-    shown = state(browser)
-    assert shown[:3] == ("zero", False, True)
-    assert "cannot be reached" in shown[3]
+@pytest.mark.parametrize(
+    "question",
+    [
+        None,
+        "rows",
+        [],
+        {},
+        {"do": "drop"},
+        {"do": "open", "key": 1},
+        rows(-200),
+        rows(1),
+        {**rows(), "start": "0"},
+        {**rows(), "start": True},
+        {**rows(), "view": None},
+        rows(unknown=1),
+    ],
+)
+def test_explorer_refuses_what_is_no_question(view: Explorer[Hit], question: Any) -> None:
+    """The answer says what to do; nothing is raised."""
+    assert "Run the cell again" in ask(view, question)["error"]
 
 
-def test_explore_saved_shows_the_static_table(browser: Browser[Word]) -> None:
-    """Where no widget runs, HTML and plain text stand in."""
-    bundle = browser._repr_mimebundle_()
+def test_explorer_shows_a_chunk_inside_its_document(view: Explorer[Hit]) -> None:
+    """The chunk, 20,000 characters on each side, and how many more there are."""
+    found = ask(view, {"id": "0.2", "do": "open", "key": "0"})
+    assert found["chunk"] == CHUNK
+    assert found["before"] == BEFORE[-20_000:]
+    assert found["after"] == AFTER[:20_000]
+    assert found["note"].startswith(f"{len(BEFORE + AFTER) - 40_000:,} more characters")
+    assert ["title", "Title 1"] in found["fields"]
+    assert "text" not in dict(found["fields"])
+
+
+def test_explorer_says_where_a_document_has_changed(view: Explorer[Hit]) -> None:
+    """The chunk is shown by itself."""
+    found = ask(view, {"id": "0.2", "do": "open", "key": "1"})
+    assert (found["before"], found["chunk"], found["after"]) == ("", CHUNK, "")
+    assert "changed" in found["note"]
+
+
+def test_explorer_shows_a_row_whose_document_cannot_be_read(view: Explorer[Hit]) -> None:
+    """Its values and its chunk are there, with the reason."""
+    found = ask(view, {"id": "0.2", "do": "open", "key": "2"})
+    assert found["chunk"] == CHUNK
+    assert "cannot be reached" in found["note"]
+
+
+def test_explorer_answers_with_every_error(
+    view: Explorer[Hit], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What nobody foresaw and an interrupt are told, without a traceback or the error's text."""
+    broken = ask(view, {"id": "0.2", "do": "open", "key": "3"})
+    stopped = ask(view, {"id": "0.3", "do": "open", "key": "4"})
+    gone = ask(view, {"id": "0.4", "do": "open", "key": "1000"})
+    assert broken == {"id": "0.2", "error": "The view has failed (KeyError). Run the cell again."}
+    assert stopped["error"].startswith("Interrupted")
+    assert "Refresh" in gone["error"]
+    assert "secret" not in "".join(capfd.readouterr())
+
+
+def test_explorer_waits_no_longer_than_its_deadline(
+    view: Explorer[Hit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel is free again, and the view says why there is no document."""
+    monkeypatch.setattr("aisdk.notebook.widgets.DEADLINE_S", 0.05)
+    found = ask(view, {"id": "0.2", "do": "open", "key": "5"})
+    assert found["chunk"] == CHUNK
+    assert "no answer within" in found["note"]
+
+
+def test_selected_rows_come_back_as_items_and_as_a_frame(view: Explorer[Hit]) -> None:
+    """In the order in which they were selected, and none that does not exist."""
+    assert len(view.selected) == 0
+    view.view.picked = ["7", "2", "1000", "x"]
+    assert [hit.rank for hit in view.selected] == [8, 3]
+    assert list(view.selected.to_frame()["title"]) == ["Title 8", "Title 3"]
+    view.view.picked = ["2"]
+    assert [hit.rank for hit in view.selected] == [3]
+    view.view.picked = [str(place % 450) for place in range(2_000)]
+    assert len(view.selected) == 450
+
+
+def test_explorer_beside_another_tells_the_places_there() -> None:
+    """The column ``beside`` has the place of the same chunk, and nothing where it is missing."""
+    left, right = page_of(HITS[:3]), page_of([HITS[2], HITS[0]])
+    view = left.explore(beside=right)
+    assert view.view.about["columns"][1]["name"] == "beside"
+    assert [line[2] for line in ask(view, rows())["rows"]] == ["2", "-", "1"]
+    assert [line[1] for line in ask(view, rows(sort="beside"))["rows"]] == ["3", "1", "2"]
+    view.view.picked = ["0"]
+    assert list(view.selected) == [left[0]]
+    bundle = view._repr_mimebundle_()
+    assert bundle["text/html"].count("<table>") == 2
+    assert bundle["text/plain"] == f"{left!r}\n\n{right!r}"
+
+
+def test_stages_become_a_picture() -> None:
+    """Their names, times and candidates go to the browser as numbers."""
+    view = Rows(Stage, [("lexical", 1.5, 30, "BM25"), ("read", 0.5, None, "")]).explore()
+    assert view.view.about["stages"][0] == {
+        "stage": "lexical",
+        "milliseconds": 1.5,
+        "candidates": 30,
+        "detail": "BM25",
+    }
+    assert "lexical" in view._repr_mimebundle_()["text/html"]
+
+
+def test_awaited_pages_and_empty_ones_can_be_explored() -> None:
+    """Their own rows, without documents; none at all is no error."""
+    view = AsyncPage(Hit, HITS).explore()
+    assert ask(view, {"id": "0.2", "do": "open", "key": "0"})["before"] == ""
+    empty = ask(page_of([]).explore(), rows())
+    assert (empty["total"], empty["rows"]) == (0, [])
+
+
+def test_saved_explorer_is_a_static_table(view: Explorer[Hit]) -> None:
+    """The file and nbconvert show the rows without widgets; so does a terminal."""
+    bundle = view._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert "<td>zero</td>" in bundle["text/html"]
-    assert bundle["text/plain"] == repr(browser) == repr(browser.page)
+    assert bundle["text/html"] == view.rows._repr_html_()
+    assert bundle["text/plain"] == repr(view) == repr(view.rows)
+    output = nbformat.v4.new_output("execute_result", bundle, execution_count=1)
+    cell = nbformat.v4.new_code_cell("view", outputs=[output], execution_count=1)
+    page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    assert "<td" in page
+    assert "Title 1</td>" in page
+    assert 'type="application/vnd.jupyter.widget-view+json"' not in page
 
 
-def test_explore_without_ipywidgets_says_how_to_install_it(
+@dataclass(frozen=True, slots=True)
+class Evil:
+    """A row of which everything may be hostile."""
+
+    document_id: str
+    text: str
+    metadata: Mapping[str, JSON]
+
+
+def test_hostile_rows_stay_text() -> None:
+    """Messages carry cleaned text, and the saved table is escaped."""
+    records = [(text, text, {text: text}) for text in PAYLOADS]
+    view = Page.of(AsyncPage(Evil, records), run).explore()
+    told = [ask(view, {"id": "0.1", "do": "open", "key": str(n)}) for n in range(len(PAYLOADS))]
+    assert [found["chunk"] for found in told] == [clean_text(text) for text in PAYLOADS]
+    for message in (*told, ask(view, rows()), view.view.about):
+        assert not set("\x00\x1b\u202e\ud800") & set(texts_in(message))
+    assert "<script>alert" not in view._repr_mimebundle_()["text/html"]
+
+
+def texts_in(message: Any) -> str:
+    """All texts in a message."""
+    if isinstance(message, dict):
+        message = [*message, *message.values()]
+    return "".join(map(texts_in, message)) if isinstance(message, list) else str(message)
+
+
+@pytest.mark.parametrize("file", ["explorer.js", "explorer.css"])
+def test_browser_side_makes_no_html_and_asks_nobody(file: str) -> None:
+    """No way to make elements of text, no address, and no import."""
+    source = (files("aisdk.notebook") / file).read_text("utf-8")
+    ways = ("innerHTML", "outerHTML", "AdjacentHTML", "document.write", "eval(", "DOMParser")
+    assert [way for way in (*ways, "http", "import", "url(", "fetch(") if way in source] == []
+    assert len(source) > 1_000
+
+
+def test_explore_without_anywidget_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The error names the extra."""
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    page = Page.of(AsyncPage(Word, []), run)
+    monkeypatch.setitem(sys.modules, "anywidget", None)
     with pytest.raises(ConfigError, match=r"aisdk\[notebook\]"):
-        page.explore()
+        explore(Rows(Hit, []))

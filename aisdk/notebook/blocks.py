@@ -1,0 +1,344 @@
+"""Blocks of rows for a live view: sorted in memory, or read from the store where one scrolls to."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from operator import ge, gt, le, lt
+from typing import Any, Final, Protocol, Self
+
+from pydantic_core import from_json
+
+from aisdk.core.results.frame import Column, Record, columns_of
+from aisdk.core.results.origin import Listing
+from aisdk.core.results.text import cell_text
+from aisdk.errors import InvalidInput
+
+__all__ = ["BLOCK_ROWS", "Block", "HeldRows", "Source", "StoredRows", "View", "metadata_of"]
+
+BLOCK_ROWS: Final = 200
+KEPT_BLOCKS: Final = 12
+STRIDE_ROWS: Final = 5_000  # passed over in one call on the way to a block
+MOST_STRIDES: Final = 5  # in the answer to one question: the kernel does nothing else meanwhile
+LONGEST_TEXT: Final = 1_000  # characters of what is searched for or compared with
+OPERATORS: Final = ("=", "!=", "<", "<=", ">", ">=", "contains")
+ORDERED: Final[Mapping[str, Callable[[Any, Any], Any]]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is shown of the rows, and in which order.
+
+    Attributes:
+        search: Words that must all stand somewhere in a row; empty for every row.
+        sort: A column; empty for the order in which the rows came.
+        descending: Whether the largest comes first.
+        key: A key of the metadata to filter by; empty for every row.
+        operator: How its value is compared with ``value``.
+        value: As it was typed: a number, ``true``, ``false`` and ``null`` mean these too.
+    """
+
+    search: str = ""
+    sort: str = ""
+    descending: bool = False
+    key: str = ""
+    operator: str = "="
+    value: str = ""
+
+    @classmethod
+    def read(cls, message: Any) -> Self:
+        """The view in a message.
+
+        Raises:
+            InvalidInput: It is none.
+        """
+        try:
+            view = cls(**message)
+        except TypeError:
+            raise _unknown() from None
+        texts: Sequence[Any] = (view.search, view.sort, view.key, view.operator, view.value)
+        if not all(isinstance(text, str) and len(text) <= LONGEST_TEXT for text in texts):
+            raise _unknown()
+        if view.operator not in OPERATORS or type(view.descending) is not bool:
+            raise _unknown()
+        return view
+
+    @property
+    def values(self) -> list[Any]:
+        """What ``value`` may mean: the text, and the number or constant it is read as."""
+        with suppress(ValueError):
+            meant = json.loads(self.value, parse_constant=_refuse)
+            if not isinstance(meant, str | list | dict):
+                return [meant, self.value]
+        return [self.value]
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """The filter as ``documents.list`` takes it."""
+        if not self.key:
+            return {}
+        if self.operator in ("=", "!="):
+            return {self.key: {"in" if self.operator == "=" else "not in": self.values}}
+        return {self.key: {self.operator: self.values[0]}}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some rows of a view: how many rows it has in all, and these as pairs of key and values."""
+
+    total: int
+    rows: Sequence[tuple[str, Record]]
+
+
+class Source(Protocol):
+    """Where a live view has its rows from."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of the values of a row."""
+        ...
+
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """The columns that can be sorted."""
+        ...
+
+    @property
+    def searches(self) -> bool:
+        """Whether rows can be searched for words."""
+        ...
+
+    def block(self, view: View, start: int) -> Block | None:
+        """The rows from ``start`` on; ``None`` says that it is far, and to ask again.
+
+        Raises:
+            AisdkError: They cannot be read.
+        """
+        ...
+
+    def record(self, key: str) -> Record | None:
+        """A row by its key, if it was in a block of late."""
+        ...
+
+    def renew(self) -> None:
+        """Has the rows read anew."""
+        ...
+
+
+class HeldRows:
+    """Rows in memory.
+
+    Attributes:
+        columns: Their columns.
+        orders: All of them.
+        searches: Yes.
+    """
+
+    searches = True
+
+    def __init__(self, columns: tuple[Column, ...], records: Sequence[Record]) -> None:
+        self.columns = columns
+        self.orders = tuple(column.name for column in columns)
+        self._records = records
+        self._view = View()
+        self._order: Sequence[int] = range(len(records))
+
+    def block(self, view: View, start: int) -> Block:
+        """The rows from ``start`` on."""
+        if view != self._view:
+            self._order = self._arranged(view)
+            self._view = view
+        places = self._order[start : start + BLOCK_ROWS]
+        return Block(len(self._order), [(str(place), self._records[place]) for place in places])
+
+    def record(self, key: str) -> Record | None:
+        """A row by its key."""
+        known = key.isascii() and key.isdigit() and len(key) < 10 and int(key) < len(self._records)
+        return self._records[int(key)] if known else None
+
+    def renew(self) -> None:
+        """Nothing: they stay as they are."""
+
+    def _arranged(self, view: View) -> list[int]:
+        """The places of the rows of the view, in its order; what is missing comes last."""
+        words = view.search.casefold().split()
+        found = [
+            place
+            for place, record in enumerate(self._records)
+            if (not view.key or _meets(metadata_of(self.columns, record), view))
+            and _holds(record, words)
+        ]
+        if view.sort not in self.orders:
+            return found
+        column = self.orders.index(view.sort)
+        values = {place: _sortable(self._records[place][column]) for place in found}
+        there = [place for place in found if values[place] is not None]
+        missing = [place for place in found if values[place] is None]
+        return sorted(there, key=values.__getitem__, reverse=view.descending) + missing
+
+
+class StoredRows:
+    """The rows of a listing, read where they are looked at; the last blocks are kept.
+
+    A block is reached by the cursors of the listing: from the nearest place that is known, from
+    the beginning or from the end, with long strides whose rows are not kept.
+
+    Attributes:
+        columns: The columns.
+        orders: Those by which the store can order.
+        searches: No.
+    """
+
+    searches = False
+
+    def __init__(
+        self,
+        item: type[Any],
+        listing: Listing,
+        wait: Callable[[Callable[[], Awaitable[Any]]], Any],
+    ) -> None:
+        self.columns = columns_of(item)
+        self.orders = listing.orders
+        self._listing = listing
+        self._wait = wait
+        self._key = next(n for n, column in enumerate(self.columns) if column.name == "document_id")
+        self._turn(View())
+
+    def block(self, view: View, start: int) -> Block | None:
+        """The rows from ``start`` on, from memory or from the store."""
+        if view != self._view:
+            self._turn(view)
+        if start not in self._blocks:
+            records = self._wait(lambda: self._read(start))
+            if records is None:
+                return None
+            self._blocks[start] = [(str(record[self._key]), record) for record in records]
+            if len(self._blocks) > KEPT_BLOCKS:
+                self._blocks.popitem(last=False)
+        self._blocks.move_to_end(start)
+        return Block(self._total or 0, self._blocks[start])
+
+    def record(self, key: str) -> Record | None:
+        """A row by its key, if its block is kept."""
+        rows = (row for block in self._blocks.values() for row in block)
+        return next((record for known, record in rows if known == key), None)
+
+    def renew(self) -> None:
+        """Forgets what was read."""
+        self._turn(self._view)
+
+    def _turn(self, view: View) -> None:
+        """Begins anew, with another view or with what the store holds now."""
+        order = view.sort if view.sort in self.orders else self._listing.order
+        if view.sort in self.orders and view.descending:
+            order = f"-{order}"
+        self._view = view
+        self._total: int | None = None
+        self._blocks: OrderedDict[int, list[tuple[str, Record]]] = OrderedDict()
+        self._forth = _Way(self._listing, view.where, order)
+        self._back = _Way(self._listing, view.where, _turned(order))
+
+    async def _read(self, start: int) -> list[Record] | None:
+        """The rows by the shorter way; from the end they come in reverse."""
+        if self._total is None:
+            self._total = await self._listing.count(self._view.where)
+        size = min(BLOCK_ROWS, self._total - start)
+        if size <= 0:
+            return []
+        forth, back = self._forth, self._back
+        after = self._total - start - size
+        if forth.distance(start) <= back.distance(after):
+            return await forth.read(start, size)
+        records = await back.read(after, size)
+        return None if records is None else records[::-1]
+
+
+class _Way:
+    """A listing in one order, and the cursors of the places that were passed."""
+
+    def __init__(self, listing: Listing, where: Mapping[str, Any], order: str) -> None:
+        self._listing, self._where, self._order = listing, where, order
+        self._cursors: dict[int, str | None] = {0: None}
+
+    def _nearest(self, start: int) -> int:
+        return max(place for place in self._cursors if place <= start)
+
+    def distance(self, start: int) -> int:
+        """Rows to pass over on the way."""
+        return start - self._nearest(start)
+
+    async def read(self, start: int, size: int) -> list[Record] | None:
+        """The rows from there on, fewer where the listing ends; ``None`` while still on the way."""
+        for _ in range(MOST_STRIDES):
+            place = self._nearest(start)
+            limit = min(start - place, STRIDE_ROWS) or size
+            page = await self._listing.page(self._where, self._order, limit, self._cursors[place])
+            if page.has_more:
+                self._cursors[place + len(page)] = page.cursor
+            if place == start:
+                return list(page.records)
+            if not page.has_more:
+                return []
+        return None
+
+
+def metadata_of(columns: Sequence[Column], record: Record) -> Mapping[str, Any]:
+    """The metadata in a row, empty where it has none."""
+    for column, value in zip(columns, record, strict=True):
+        if column.name == "metadata":
+            found = from_json(value) if isinstance(value, str) else value
+            return found if isinstance(found, Mapping) else {}
+    return {}
+
+
+def _turned(order: str) -> str:
+    return order[1:] if order.startswith("-") else f"-{order}"
+
+
+def _holds(record: Record, words: list[str]) -> bool:
+    """Whether all words stand somewhere in the row."""
+    if not words:
+        return True
+    text = "\n".join(map(cell_text, record)).casefold()
+    return all(word in text for word in words)
+
+
+def _meets(metadata: Mapping[str, Any], view: View) -> bool:
+    """Whether the metadata pass the filter, by the rules of ``where``."""
+    value, meant = metadata.get(view.key), view.values
+    if view.operator in ("=", "!="):
+        return _is_among(value, meant) == (view.operator == "=")
+    if view.operator == "contains":
+        return isinstance(value, list) and _is_among(meant[0], value)
+    return _kind(value) == _kind(meant[0]) != "" and bool(ORDERED[view.operator](value, meant[0]))
+
+
+def _is_among(value: Any, values: list[Any]) -> bool:
+    return any(value == one and _kind(value) == _kind(one) for one in values)
+
+
+def _kind(value: Any) -> str:
+    """What can be compared with each other: numbers, texts, nothing else."""
+    if isinstance(value, bool):
+        return ""
+    return "number" if isinstance(value, int | float) else "text" * isinstance(value, str)
+
+
+def _sortable(value: Any) -> Any:
+    """What stands for a value when rows are sorted; ``None`` where it is missing."""
+    if value is None or value != value:  # noqa: PLR0124  # NaN
+        return None
+    if isinstance(value, str):
+        return value.casefold()
+    return cell_text(value) if isinstance(value, Mapping | list | tuple) else value
+
+
+def _unknown() -> InvalidInput:
+    return InvalidInput("The view asked for something unknown.", hint="Run the cell again.")
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)

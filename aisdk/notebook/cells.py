@@ -1,0 +1,118 @@
+"""What a live view tells of rows: columns, cells, stages, and a chunk inside its document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from aisdk.core.results.frame import Column, Record
+from aisdk.core.results.text import cell_text, clean_text, shared_decimals
+from aisdk.notebook.blocks import metadata_of
+
+__all__ = ["context", "fields", "keys", "lines", "shown_columns", "stages"]
+
+MOST_KEYS: Final = 50  # of metadata that are offered to filter by
+LOOKED_AT: Final = 1_000  # rows whose metadata are looked at for them
+LONGEST_CELL: Final = 300  # characters
+LONGEST_FIELD: Final = 2_000
+AROUND: Final = 20_000  # characters of the document before and after the chunk
+SHORT: Final = 24  # characters of a text that says little when it stands in every row
+FIRST: Final = ("query", "rank", "beside", "score", "title", "text")  # what one looks for
+PLACES: Final = frozenset({"document_id", "start", "end"})  # for programs, which read the frame
+
+
+def lines(rows: Sequence[tuple[str, Record]]) -> list[list[str]]:
+    """The key and the texts of the cells of each row, each on one line."""
+    columns = zip(*(record for _, record in rows), strict=True)
+    decimals = [shared_decimals(column) for column in columns]
+    return [[key, *map(_cell, record, decimals)] for key, record in rows]
+
+
+def _cell(value: Any, decimals: int | None) -> str:
+    if isinstance(value, str):
+        value = value[: 4 * LONGEST_CELL]
+    return " ".join(cell_text(value, decimals).split())[:LONGEST_CELL]
+
+
+def shown_columns(
+    columns: Sequence[Column], orders: Sequence[str], records: Sequence[Record]
+) -> list[dict[str, Any]]:
+    """The columns worth a place in the grid: their place in a row, and how they are shown.
+
+    Left out are those for programs, those without any value, and those with the same short text
+    in every row; the details show them.
+    """
+    told = [
+        {
+            "name": column.name,
+            "place": place,
+            "kind": column.kind,
+            "sorts": column.name in orders,
+        }
+        for place, column in enumerate(columns)
+        if column.name not in PLACES and _says_something([record[place] for record in records])
+    ]
+    first = [column for name in FIRST for column in told if column["name"] == name]
+    return first + [column for column in told if column not in first]
+
+
+def _says_something(values: list[Any]) -> bool:
+    if len(values) < 2:
+        return True
+    first = values[0]
+    if (isinstance(first, str) and len(first) <= SHORT) or first is None:
+        return any(value != first for value in values)
+    return True
+
+
+def keys(columns: Sequence[Column], records: Sequence[Record]) -> list[str]:
+    """The keys of the metadata of the first rows, in alphabetical order."""
+    found = {key for record in records[:LOOKED_AT] for key in metadata_of(columns, record)}
+    return sorted(key for key in found if key.isprintable())[:MOST_KEYS]
+
+
+def stages(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The stages of a query, for a picture of them."""
+    return [
+        {
+            "stage": clean_text(stage),
+            "milliseconds": milliseconds,
+            "candidates": candidates,
+            "detail": clean_text(detail)[:LONGEST_FIELD],
+        }
+        for stage, milliseconds, candidates, detail in records
+    ]
+
+
+def fields(values: Mapping[str, Any]) -> list[list[str]]:
+    """The names and texts of a row's values, without those that are missing and its long text."""
+    return [
+        [name, cell_text(value)[:LONGEST_FIELD]]
+        for name, value in values.items()
+        if name != "text" and value is not None and value != ""
+    ]
+
+
+def context(values: Mapping[str, Any], document: str | None) -> dict[str, str]:
+    """The chunk of a row, and the document before and after it.
+
+    Args:
+        values: The row: ``text``, ``start`` and ``end`` if it is of a chunk.
+        document: The document's text; ``None`` if it is not at hand.
+    """
+    chunk = values.get("text") or ""
+    before, after, note = "", "", ""
+    if document is not None and "start" in values:
+        start, end = values["start"], values["end"]
+        if document[start:end] == chunk:
+            before, after = document[max(0, start - AROUND) : start], document[end : end + AROUND]
+            cut = len(document) - len(before) - len(chunk) - len(after)
+        else:
+            cut, note = 0, "The document has changed since it was found."
+    else:
+        after = (document or "")[:AROUND]
+        cut = len(document or "") - len(after)
+    if cut:
+        note = f"{cut:,} more characters of the document are not shown."
+    parts = {"before": before, "chunk": chunk[:AROUND], "after": after, "note": note}
+    return {name: clean_text(part) for name, part in parts.items()}
