@@ -16,8 +16,12 @@ from aisdk.core.results.page import AsyncPage, Page, Rows
 from aisdk.core.runtime.verb import catalogue
 from aisdk.core.tenants.types import Receipt
 
-__all__ = ["ITEMS", "RECORDS", "displays", "record", "verbs"]
+__all__ = ["ITEMS", "OURS", "RECORDS", "displays", "record", "verbs"]
 
+OURS: Final = {
+    *("caption", "details", "div", "label", "mark", "p", "progress", "span", "style", "summary"),
+    *("table", "tbody", "td", "tfoot", "th", "thead", "tr", "wbr"),
+}
 VALUES: Final[dict[str, Callable[[str], Any]]] = {
     "text": str,
     "texts": lambda text: [text, text],

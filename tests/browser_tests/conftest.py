@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ import pytest
 ROOT: Final = Path(__file__).parents[2]
 BROWSER: Final = shutil.which("chromium") or shutil.which("chromium-browser")
 UNSEEN: Final = "NO BROWSER: THE NOTEBOOKS WERE NOT SEEN. Install Debian's chromium to see them."
+UNCHECKED: Final = "NO AXE-CORE: ACCESSIBILITY WAS NOT CHECKED. Name its file in AXE_CORE."
 SIZE: Final = {"width": 1100, "height": 2600}
 RUN_ALL: Final = "jupyterapp.commands.execute('notebook:run-all-cells')"
 STATE: Final = """
@@ -164,6 +166,24 @@ def browser() -> Iterator[Any]:
         launched = playwright.chromium.launch(executable_path=BROWSER, args=flags)
         yield launched
         launched.close()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core: the file named by AXE_CORE, else from npm."""
+    named = os.environ.get("AXE_CORE")
+    if named:
+        return Path(named).read_text("utf-8")
+    folder, npm = tmp_path_factory.mktemp("axe"), shutil.which("npm")
+    if npm is None:
+        pytest.skip(UNCHECKED)
+    command = [npm, "pack", "axe-core", "--silent", "--pack-destination", str(folder)]
+    if subprocess.run(command, check=False, timeout=120).returncode:  # noqa: S603  # npm itself
+        pytest.skip(UNCHECKED)
+    with tarfile.open(next(folder.glob("*.tgz"))) as packed:
+        source = packed.extractfile("package/axe.min.js")
+        assert source is not None
+        return source.read().decode()
 
 
 @pytest.fixture

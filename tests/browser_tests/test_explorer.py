@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import tarfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -121,25 +116,6 @@ SPOIL: Final = """
   document.querySelector('.aisdk-explorer .status').style.color = '#eee';
 }
 """
-UNCHECKED: Final = "NO AXE-CORE: ACCESSIBILITY WAS NOT CHECKED. Name its file in AXE_CORE."
-
-
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The source of axe-core: the file named by AXE_CORE, else from npm."""
-    named = os.environ.get("AXE_CORE")
-    if named:
-        return Path(named).read_text("utf-8")
-    folder, npm = tmp_path_factory.mktemp("axe"), shutil.which("npm")
-    if npm is None:
-        pytest.skip(UNCHECKED)
-    command = [npm, "pack", "axe-core", "--silent", "--pack-destination", str(folder)]
-    if subprocess.run(command, check=False, timeout=120).returncode:  # noqa: S603  # npm itself
-        pytest.skip(UNCHECKED)
-    with tarfile.open(next(folder.glob("*.tgz"))) as packed:
-        source = packed.extractfile("package/axe.min.js")
-        assert source is not None
-        return source.read().decode()
 
 
 @pytest.fixture

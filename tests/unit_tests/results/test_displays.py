@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, get_origin, get_type_hints
 
 import pytest
-from displays import ITEMS, RECORDS, displays, record, verbs
+from displays import ITEMS, OURS, RECORDS, displays, record, verbs
 from payloads import PAYLOADS
 
 from aisdk import errors
@@ -18,10 +18,6 @@ from aisdk.core.results.text import clean_text
 from aisdk.notebook.display import render_error
 from aisdk.notebook.progress import DisplayProgress
 
-OURS: Final = {
-    *("caption", "details", "div", "label", "mark", "p", "progress", "span", "style", "summary"),
-    *("table", "tbody", "td", "tfoot", "th", "thead", "tr", "wbr"),
-}
 ATTRIBUTES: Final = {
     *("aria-label", "class", "colspan", "max", "role", "scope", "style", "tabindex", "value"),
 }
