@@ -53,8 +53,10 @@ border-bottom:1px solid var(--vscode-panel-border,var(--jp-border-color2,var(--l
 .aisdk-rows.aisdk-rows :is(thead th,tfoot td){position:sticky;top:0;bottom:0;z-index:1}
 .aisdk-rows.aisdk-rows th{white-space:normal;vertical-align:bottom}
 .aisdk-rows.aisdk-rows tbody th{vertical-align:top;font-weight:600}
-.aisdk-rows .bar{display:block;height:.2em;min-width:1px;margin-top:.1em;
-background:var(--vscode-progressBar-background,var(--jp-brand-color1,var(--bar)))}
+.aisdk-rows .bar{--fill:var(--vscode-progressBar-background,var(--jp-brand-color1,var(--bar)));
+display:block;height:.2em;min-width:3em;margin-top:.1em;
+background:linear-gradient(var(--fill),var(--fill)) no-repeat
+var(--vscode-panel-border,var(--jp-border-color2,var(--line)))}
 .aisdk-rows.aisdk-rows tbody td.long{white-space:normal;overflow-wrap:anywhere;min-width:11em}
 .aisdk-rows.aisdk-rows :is(th,tbody td).number{text-align:right;font-variant-numeric:tabular-nums}
 .aisdk-rows details p{white-space:pre-wrap;margin:.3em 0}
@@ -196,7 +198,7 @@ def _bar(value: Any, whole: Any) -> str:
     if not (_is_amount(value) and _is_amount(whole) and value > 0 < whole):
         return ""
     percent = min(round(100 * value / whole), 100)
-    return f'<span class="bar" style="width:{percent:d}%"></span>'
+    return f'<span class="bar" style="background-size:{percent:d}% 100%"></span>'
 
 
 def _named_cell(name: str, value: object, marks: re.Pattern[str] | None) -> str:

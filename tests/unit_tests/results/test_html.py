@@ -29,7 +29,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
     },
     "mark": {},
     "p": {},
-    "span": {"class": {"bar"}, "style": {f"width:{percent}%" for percent in range(101)}},
+    "span": {"class": {"bar"}, "style": {f"background-size:{n}% 100%" for n in range(101)}},
     "style": {},
     "summary": {},
     "table": {},
@@ -256,7 +256,7 @@ def test_render_numbers_line_up_at_the_point() -> None:
 
 def bars(shown: str) -> list[int]:
     """The lengths of the bars, in percent."""
-    return [int(percent) for percent in re.findall(r'style="width:(\d+)%"', shown)]
+    return [int(percent) for percent in re.findall(r'style="background-size:(\d+)% 100%"', shown)]
 
 
 def test_render_scores_have_bars_beside_the_largest_of_their_column() -> None:
