@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import assert_type
 
 import pandas as pd
+from matplotlib.axes import Axes
 
 from aisdk import AsyncSession, Client, Session
 from aisdk.core.documents.types import (
@@ -48,6 +49,7 @@ def blocking_faces(session: Session) -> None:
     assert_type(page.collect(max_rows=10), Page[Hit])
     assert_type(page.explore(beside=session.rag.query("other")), Explorer[Hit])
     assert_type(page.explore().selected, Rows[Hit])
+    assert_type(page.plot(), Axes)
     assert_type(page.explore().selected.to_frame(), pd.DataFrame)
     assert_type(session.rag.query_many(["a", "b"]), Page[QueryHit])
     assert_type(session.rag.explain("text"), Rows[Stage])

@@ -90,6 +90,15 @@ def test_display_of_one_hostile_row_shows_text(item: type[Any]) -> None:
 
 
 @pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.__name__)
+def test_display_of_ten_thousand_rows_stays_below_a_megabyte(item: type[Any]) -> None:
+    """Of any kind, with long texts full of what must be escaped."""
+    records = [record(columns_of(item), "<&>'\"" * 600)] * 10_000
+    shown = Rows(item, records, attrs={"terms": ["a"]})._repr_html_()
+    assert len(shown.encode()) <= 1_000_000
+    assert "of 10,000 rows shown" in Seen(shown).text
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.__name__)
 def test_display_without_escaping_is_caught(
     item: type[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
