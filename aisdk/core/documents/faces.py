@@ -60,6 +60,7 @@ class Documents(Face[DocumentsService]):
     def add(  # noqa: D102  # it has the verb's
         self, what: Any, *, wait: bool = True, **options: Unpack[AddOptions]
     ) -> Any:
+        __tracebackhide__ = True  # read by IPython, which leaves this frame out
         done = self._add(what, wait=wait, **options)
         return done if isinstance(done, Rows) else Job(done, *_jobs(self))
 

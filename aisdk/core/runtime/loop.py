@@ -77,6 +77,7 @@ class LoopThread:
         Raises:
             Conflict: Called from the portal's own thread, where waiting would never end.
         """
+        __tracebackhide__ = True  # read by IPython, which leaves this frame out
         loop = self.loop()
         if threading.current_thread() is self._thread:
             raise Conflict(
