@@ -14,6 +14,13 @@ THEMES: Final = ("JupyterLab Light", "JupyterLab Dark")
 LESSONS: Final = sorted(
     path.name for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb")
 )
+SCROLLED: Final = """
+() => {
+  const box = document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-outer');
+  box.scrollTop = 0;
+  return [...box.querySelectorAll('.jp-Cell')].reduce((sum, cell) => sum + cell.offsetHeight, 0);
+}
+"""
 PLOTS: Final = """
 () => [...document.querySelectorAll('.jp-OutputArea img')].filter(image => image.naturalWidth > 300)
   .length
@@ -162,8 +169,9 @@ def test_documents_shows_a_frame_after_each_add(show: Any) -> None:
 def test_every_notebook_runs_from_top_to_bottom(show: Any, name: str, theme: str) -> None:
     """No cell fails, there is a picture, every text can be read, and nothing leaves the machine."""
     seen = show(name, theme)
-    tall = seen.page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollHeight")
-    seen.page.set_viewport_size({"width": 1100, "height": tall + 300})
+    tall = seen.page.evaluate(SCROLLED)
+    seen.page.set_viewport_size({"width": 1100, "height": tall + 200})
+    seen.page.wait_for_timeout(500)
     seen.keep(f"{name.removesuffix('.ipynb')}_{theme.rsplit(maxsplit=1)[-1].lower()}")
     assert seen.cell_errors() == []
     assert seen.page.evaluate(PLOTS) > 0
