@@ -109,7 +109,7 @@ def test_bad_input_is_refused_before_there_is_a_job(session: aisdk.Session) -> N
     with pytest.raises(InvalidInput, match="no such file"):
         session.documents.add("no/such/folder", wait=False)
     with pytest.raises(InvalidInput, match="no such option"):
-        session.documents.add(["a"], wait=False, typo=1)  # type: ignore[call-overload]
+        session.documents.add(["a"], wait=False, typo=1)  # type: ignore[call-overload]  # that is the point
     assert len(session.jobs.list()) == 0
 
 
