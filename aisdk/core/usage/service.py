@@ -56,7 +56,7 @@ class UsageService:
 
         Example:
             >>> [row.limit for row in session.usage.limits()]
-            ['read', 'write', 'tokens', 'documents', 'size_bytes']
+            ['read', 'write', 'tokens', 'concurrent_calls', 'documents', 'size_bytes']
         """
         standing = current_standing()
         limits = Limits() if standing is None else standing.limits
