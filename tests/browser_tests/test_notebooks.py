@@ -165,7 +165,7 @@ def test_documents_shows_a_frame_after_each_add(show: Any) -> None:
     assert (seen.errors, seen.strangers()) == ([], [])
 
 
-@pytest.mark.parametrize(("name", "theme"), zip(LESSONS, cycle(THEMES[::-1]), strict=False))
+@pytest.mark.parametrize(("name", "theme"), list(zip(LESSONS, cycle(THEMES[::-1]), strict=False)))
 def test_every_notebook_runs_from_top_to_bottom(show: Any, name: str, theme: str) -> None:
     """No cell fails, there is a picture, every text can be read, and nothing leaves the machine."""
     seen = show(name, theme)
