@@ -18,17 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Parts"]
 
-CLOSED_IN_ORDER: Final = (
-    "embedder",
-    "recorder",
-    "cache",
-    "redis",
-    "database",
-    "platform_database",
-    "threads",
-    "fetches",
-)
-FORGOTTEN: Final = (*CLOSED_IN_ORDER[:-2], "intake", "directory", "runner")
+CONNECTED: Final = ("embedder", "recorder", "cache", "redis", "database", "platform_database")
+CLOSED_IN_ORDER: Final = (*CONNECTED, "threads", "fetches")
+FORGOTTEN: Final = ("server", *CONNECTED, "intake", "directory", "runner")
 
 
 class Parts(Foundation):
@@ -214,7 +206,7 @@ class Parts(Foundation):
         """In a forked child: lets go of the parent's connections, model and lease, unclosed."""
         self.lock = threading.RLock()  # the parent's may be held by a thread that is not here
         made = vars(self)
-        for name in ("server", *FORGOTTEN):
+        for name in FORGOTTEN:
             if made.get(name) is not None:
                 made[name].forget()
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import nbformat
 import pytest
+from themes import THEMES, dress
 
 ROOT: Final = Path(__file__).parents[2]
 BROWSER: Final = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -243,3 +244,20 @@ def _await(lab: Lab, process: subprocess.Popen[bytes]) -> None:
                 return
         time.sleep(0.2)
     pytest.fail("JupyterLab was not ready within a minute")
+
+
+@pytest.fixture
+def run_in(see: Callable[[str], Any]) -> Iterator[Callable[..., Any]]:
+    """Opens a notebook, runs it, and returns it in a theme; leaves the light one behind."""
+    opened: list[Any] = []
+
+    def run(name: str, theme: str = THEMES[0]) -> Any:
+        seen = see(name)
+        opened.append(seen)
+        dress(seen, theme)
+        seen.run_all()
+        return seen
+
+    yield run
+    for seen in opened:
+        dress(seen, THEMES[0])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from themes import THEMES
 
 Open = Callable[[str], Any]  # a notebook's name → a notebook in the browser
 
-THEMES: Final = ("JupyterLab Light", "JupyterLab Dark")
 CONNECT: Final = """
 %load_ext aisdk
 import os, uuid
@@ -119,31 +119,13 @@ SPOIL: Final = """
 
 
 @pytest.fixture
-def show(see: Open, lab: Any) -> Iterator[Callable[..., Any]]:
-    """Runs a notebook of these cells in a theme; leaves the light one behind."""
-    opened: list[Any] = []
+def show(run_in: Any, lab: Any) -> Callable[..., Any]:
+    """Runs a notebook of these cells in a theme."""
 
     def run(name: str, *cells: str, theme: str = THEMES[0]) -> Any:
-        seen = see(lab.write(name, *cells))
-        opened.append(seen)
-        dress(seen, theme)
-        seen.run_all()
-        return seen
+        return run_in(lab.write(name, *cells), theme)
 
-    yield run
-    for seen in opened:
-        dress(seen, THEMES[0])
-
-
-def dress(seen: Any, theme: str) -> None:
-    """Changes the theme and waits until it is there."""
-    seen.page.evaluate(
-        "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme
-    )
-    seen.page.wait_for_function(
-        "theme => document.body.dataset.jpThemeName === theme", arg=theme, timeout=20_000
-    )
-    seen.page.wait_for_timeout(500)
+    return run
 
 
 def rows_of(seen: Any) -> Any:

@@ -138,7 +138,7 @@ class Adding:
                     self._progress.grow(len(self._outcomes))
             await self._flush()
             await self._stored()
-        except BaseException:
+        except BaseException:  # an interrupt too: it is raised again, and said how to go on
             await self._abandon()
             self._progress.close("stopped: what was added stays, add again to go on")
             raise

@@ -196,7 +196,7 @@ class JobsService:
         if not rows:
             raise _missing()
         info = make_item(JobInfo, rows[0])
-        if info.state not in ENDED:
+        if info.state in ("waiting", "interrupted"):  # what runs is looked after by whoever does it
             self.runner.look_after(tenant_id)
         return info
 
