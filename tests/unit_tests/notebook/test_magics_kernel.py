@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,10 +52,16 @@ def test_failing_magic_fails_nbval(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def kernel(home: Path) -> Iterator[Any]:
-    """A kernel in which a tenant is connected by the magic."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AISDK_HOME", str(home))
+def kernel() -> Iterator[Any]:
+    """A kernel in which a tenant is connected by the magic, on a database of its own.
+
+    That of the other tests has more tenants by now than completion offers.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="aisdk-", ignore_cleanup_errors=True) as home,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("AISDK_HOME", home)
         patch.setenv("AISDK_EMBEDDING", "none")
         with run_kernel(kernel_name="python3") as client:
             for code in (
