@@ -508,7 +508,7 @@ function picture(about) {
 
 function render({ model, el }) {
   const about = model.get("about");
-  const root = make("div", { class: "aisdk-explorer tex2jax_ignore mathjax_ignore" });
+  const root = make("div", { class: `aisdk-explorer ${about.mark} tex2jax_ignore mathjax_ignore` });
   root.addEventListener("keydown", (event) => {
     // Plain keys are ours: to the notebook around, they would be commands such as deleting a cell.
     if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
@@ -26,8 +27,8 @@ MOST_PICKED: Final = 1_000
 class Explorer(Generic[T]):
     """Rows that are searched, sorted, filtered, opened and selected with mouse or keyboard.
 
-    Where widgets cannot be shown, as in a saved file or a terminal, the static table or plain
-    text stands in.
+    Shown, it is the live view and, below it, the static table, which hides itself where the live
+    view is drawn: in a saved file, in a terminal or without a kernel the table is what is there.
 
     Attributes:
         rows: The rows, or the page of the listing.
@@ -40,6 +41,7 @@ class Explorer(Generic[T]):
         self.beside = None if beside is None else Explorer(beside)
         self._source = _source(rows, beside)
         self._chosen: dict[str, Record] = {}
+        self._mark = f"aisdk-live-{secrets.token_hex(8)}"  # a class that the drawn view has
         pane: Any = _pane()
         self.view = pane(about=self._about(), layout={"flex": "1 1 20em", "min_width": "20em"})
         self.view.on_msg(self._answer)
@@ -56,27 +58,38 @@ class Explorer(Generic[T]):
     def _shown(self) -> list[Rows[Any]]:
         return [self.rows] if self.beside is None else [self.rows, self.beside.rows]
 
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+    def _ipython_display_(self) -> None:
+        import IPython.display
+
+        display: Any = IPython.display.display
+        display(self._live(), raw=True)
+        display(self._still(), raw=True)
+
+    def _live(self) -> dict[str, Any]:
+        """The widget, and a line for where it cannot be shown."""
         live: Any = self.view
         if self.beside is not None:
             import ipywidgets
 
             layout = {"flex_flow": "row wrap", "grid_gap": "1em"}
             live = ipywidgets.HBox([self.view, self.beside.view], layout=layout)
-        made = live._repr_mimebundle_(**options)
-        bundle = made[0] if isinstance(made, tuple) else made
-        return {**bundle, **self._still()}
+        made = live._repr_mimebundle_()
+        bundle: dict[str, Any] = made[0] if isinstance(made, tuple) else made
+        return {**bundle, "text/plain": "Run the cell for the live view of these rows."}
 
     def _still(self) -> dict[str, str]:
+        """The static table, hidden where a page has the live view."""
         tables = "".join(rows._repr_html_() for rows in self._shown())
-        return {"text/plain": repr(self), "text/html": tables}
+        hide = f"body:has(.{self._mark}) div.{self._mark}-still{{display:none}}"
+        html = f'<style>{hide}</style><div class="{self._mark}-still">{tables}</div>'
+        return {"text/plain": repr(self), "text/html": html}
 
     def _about(self) -> dict[str, Any]:
         """What the browser is told once."""
         source, records = self._source, self.rows.records
         title = f"{type(self.rows).__name__} of {self.rows.item.__name__}"
         if self.rows.item.__name__ == "Stage":
-            return {"title": title, "stages": stages(records)}
+            return {"title": title, "mark": self._mark, "stages": stages(records)}
         first: dict[str, Any] = {}
         if isinstance(source, HeldRows):
             block = source.block(View(), 0)
@@ -84,6 +97,7 @@ class Explorer(Generic[T]):
             records = [record for _, record in block.rows]
         return {
             "title": title,
+            "mark": self._mark,
             "searches": source.searches,
             "columns": shown_columns(source.columns, source.orders, records),
             "keys": keys(columns_of(self.rows.item), self.rows.records),

@@ -380,6 +380,22 @@ def violations(seen: Any, axe: str) -> list[str]:
     return found
 
 
+def test_saved_explorer_shows_the_table_where_its_kernel_is_gone(show: Any, see: Open) -> None:
+    """Live, the table is hidden; in the saved file, opened with a new kernel, it is there."""
+    seen = show("explorer-saved", CONNECT, PUMPS)
+    wait_for(seen, "rank", "1")
+    table = seen.page.locator(".jp-OutputArea .aisdk-rows")
+    assert [table.count(), table.is_visible()] == [1, False]
+    seen.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    seen.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    again = see("explorer-saved.ipynb")
+    table = again.page.locator(".jp-OutputArea .aisdk-rows")
+    table.wait_for(timeout=20_000)
+    again.keep("explorer_saved")
+    assert table.locator("tbody tr").count() == 30
+    assert again.page.locator(".aisdk-explorer").count() == 0
+
+
 def test_failing_questions_are_told_in_the_view(show: Any) -> None:
     """With the client closed, rows and details say why they are not there."""
     listing = "view = session.documents.list(limit=5).explore()\nview"

@@ -1,4 +1,4 @@
-"""The examples of docstrings and of the tutorial do what they say."""
+"""The examples of docstrings, the tutorial and the how-to do what they say."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import importlib
 import io
 import logging
 import re
+import shutil
 import sys
 from collections.abc import Awaitable, Iterator
 from contextlib import redirect_stdout
@@ -24,6 +25,12 @@ LENIENT: Final = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SKIPPED: Final = {
     "aisdk.notebook.extension.allow_nested_asyncio": "patches asyncio for the whole process",
 }
+BEFORE: Final = """
+import logging, aisdk, pandas
+from pathlib import Path
+frame = pandas.DataFrame({"key": ["a"], "headline": ["Pumps"], "body": ["A pump lifts water."]})
+order_id, session = "7", aisdk.connect("writer")
+"""
 KNOWN: Final = {"dates": "Use strptime to parse a date.", "gzip": "gzip compresses a file."}
 
 
@@ -134,7 +141,28 @@ async def test_tutorial_shows_what_comes(monkeypatch: pytest.MonkeyPatch, short_
     """Its cells, on a machine where nothing was done yet, print what the page says."""
     monkeypatch.setenv("AISDK_HOME", str(short_home))
     monkeypatch.delenv("AISDK_EMBEDDING")
-    page = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
-    cells = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", page, re.DOTALL)
-    assert len(cells) == page.count("```python") > 3
+    cells = cells_of("tutorial.md")
+    assert len(cells) > 3
     assert await mistakes([doctest.Example(*cell) for cell in cells], {}) == []
+
+
+@pytest.mark.usefixtures("surroundings")
+async def test_how_to_runs(monkeypatch: pytest.MonkeyPatch, short_home: Path) -> None:
+    """Every block of it from top to bottom, with one session; those of magics are left out."""
+    monkeypatch.setenv("AISDK_HOME", str(short_home))
+    monkeypatch.delenv("AISDK_EMBEDDING")
+    shutil.copytree("docs", "inbox")
+    cells = [source for source, _ in cells_of("how-to.md") if not source.startswith("%")]
+    assert len(cells) > 10
+    names: dict[str, Any] = {}
+    for cell in [BEFORE, *cells, "session.close()\nclient.close()"]:
+        await output(cell, names)
+    assert names["receipt"].tenant_id == "acme"
+
+
+def cells_of(page: str) -> list[tuple[str, str]]:
+    """The Python blocks of a page, each with the output that stands behind it, or none."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    cells = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", text, re.DOTALL)
+    assert len(cells) == text.count("```python")
+    return cells

@@ -36,6 +36,7 @@ __all__ = ["Adding", "Parts", "document_id_of"]
 GROUP_SOURCES: Final = 1_000
 GROUP_BYTES: Final = 32 * 2**20
 KEPT_BYTES: Final = 2**20
+FIRST_CHUNKS: Final = 64  # small, so that progress shows early; each batch is twice the one before
 BATCH_CHUNKS: Final = 512
 SLICE: Final = 64
 PARALLEL: Final = 2
@@ -96,9 +97,9 @@ class _Prepared:
 class Adding:
     """One run of ``documents.add`` for one tenant.
 
-    Memory is bounded by a group (1,000 sources or 32 MiB of them) and a batch (512 chunks, or the
-    chunks of one larger document), whatever the corpus's size. Each batch is one transaction, and
-    is stored while the next one is embedded.
+    Memory is bounded by a group (1,000 sources or 32 MiB of them) and a batch (at most 512 chunks,
+    or the chunks of one larger document), whatever the corpus's size. Each batch is one
+    transaction, and is stored while the next one is embedded.
     """
 
     def __init__(self, store: DocumentStore, parts: Parts, tenant_id: str) -> None:
@@ -108,6 +109,7 @@ class Adding:
         self._outcomes: list[Outcome] = []
         self._batch: list[_Prepared] = []
         self._chunks = 0
+        self._enough = min(FIRST_CHUNKS, BATCH_CHUNKS)
         self._seen: dict[UUID, bytes] = {}
         self._new: dict[UUID, bool] = {}
         self._storing: asyncio.Task[None] | None = None
@@ -211,8 +213,9 @@ class Adding:
             for item in prepared:
                 self._batch.append(item)
                 self._chunks += len(item.spans)
-                if self._chunks >= BATCH_CHUNKS:
+                if self._chunks >= self._enough:
                     await self._flush()
+                    self._enough = min(2 * self._enough, BATCH_CHUNKS)
 
     def _mark_again(self, read: _Read) -> bool:
         """Whether this run met the same source with the same content; other content is an error."""

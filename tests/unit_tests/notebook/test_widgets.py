@@ -197,7 +197,7 @@ def test_explorer_beside_another_tells_the_places_there() -> None:
     assert [line[1] for line in ask(view, rows(sort="beside"))["rows"]] == ["3", "1", "2"]
     view.view.picked = ["0"]
     assert list(view.selected) == [left[0]]
-    bundle = view._repr_mimebundle_()
+    bundle = view._still()
     assert bundle["text/html"].count("<table>") == 2
     assert bundle["text/plain"] == f"{left!r}\n\n{right!r}"
 
@@ -211,7 +211,7 @@ def test_stages_become_a_picture() -> None:
         "candidates": 30,
         "detail": "BM25",
     }
-    assert "lexical" in view._repr_mimebundle_()["text/html"]
+    assert "lexical" in view._still()["text/html"]
 
 
 def test_awaited_pages_and_empty_ones_can_be_explored() -> None:
@@ -224,16 +224,23 @@ def test_awaited_pages_and_empty_ones_can_be_explored() -> None:
 
 def test_saved_explorer_is_a_static_table(view: Explorer[Hit]) -> None:
     """The file and nbconvert show the rows without widgets; so does a terminal."""
-    bundle = view._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert bundle["text/html"] == view.rows._repr_html_()
-    assert bundle["text/plain"] == repr(view) == repr(view.rows)
-    output = nbformat.v4.new_output("execute_result", bundle, execution_count=1)
-    cell = nbformat.v4.new_code_cell("view", outputs=[output], execution_count=1)
+    live, still = view._live(), view._still()
+    assert "application/vnd.jupyter.widget-view+json" in live
+    assert "text/html" not in live
+    assert still["text/plain"] == repr(view) == repr(view.rows)
+    outputs = [nbformat.v4.new_output("display_data", data) for data in (live, still)]
+    cell = nbformat.v4.new_code_cell("view", outputs=outputs, execution_count=1)
     page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
-    assert "<td" in page
-    assert "Title 1</td>" in page
+    assert page.count("Title 1</td>") == 1
+    assert live["text/plain"] in page
     assert 'type="application/vnd.jupyter.widget-view+json"' not in page
+
+
+def test_static_table_hides_beside_its_own_live_view(view: Explorer[Hit]) -> None:
+    """The class that the rule waits for is that of this view and of no other."""
+    mark = view.view.about["mark"]
+    assert f"body:has(.{mark}) div.{mark}-still{{display:none}}" in view._still()["text/html"]
+    assert mark != page_of(HITS).explore().view.about["mark"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +260,7 @@ def test_hostile_rows_stay_text() -> None:
     assert [found["chunk"] for found in told] == [clean_text(text) for text in PAYLOADS]
     for message in (*told, ask(view, rows()), view.view.about):
         assert not set("\x00\x1b\u202e\ud800") & set(texts_in(message))
-    assert "<script>alert" not in view._repr_mimebundle_()["text/html"]
+    assert "<script>alert" not in view._still()["text/html"]
 
 
 def texts_in(message: Any) -> str:
