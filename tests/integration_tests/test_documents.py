@@ -10,6 +10,7 @@ import pytest
 
 import aisdk
 from aisdk import Document
+from aisdk.core.results.progress import Silent
 from aisdk.errors import (
     AddFailed,
     Conflict,
@@ -51,6 +52,28 @@ def test_add_text_comes_back_exactly(session: aisdk.Session) -> None:
     assert stored.chunks > 5
     for hit in session.rag.query("valves", mode="lexical", top_k=5):
         assert text[hit.start : hit.end] == hit.text
+
+
+class Recorder(Silent):
+    """Progress that keeps how many chunks each step brought."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def advance(self, done: int = 1, *, failed: int = 0, chunks: int = 0) -> None:
+        """Keeps the step where it brought chunks."""
+        del done, failed
+        self.steps += [chunks] if chunks else []
+
+
+def test_add_shows_early_that_it_goes_on(
+    session: aisdk.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first chunks are stored soon; batches then grow, so that the work is not slowed."""
+    seen = Recorder()
+    monkeypatch.setattr("aisdk.notebook.progress.choose_progress", lambda: lambda *_: seen)
+    session.documents.add([f"note {number}" for number in range(1_200)])
+    assert seen.steps == [64, 128, 256, 512, 240]
 
 
 def test_add_failing_sources_do_not_stop_the_others(session: aisdk.Session, tmp_path: Path) -> None:
