@@ -91,3 +91,4 @@ class DeadlineStep:
             ) from error
         finally:
             _scope.reset(token)
+            del timer  # it holds the task, whose error holds this frame: a cycle otherwise

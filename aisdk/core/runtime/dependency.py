@@ -143,6 +143,8 @@ class Dependency:
                 hint="Try again later, or check that it runs and can be reached.",
                 dependency=self.name,
             ) from error
+        finally:
+            engine.iter_state.reset()  # what it was to do next refers to it: a cycle, each call
 
     def may_retry(self) -> bool:
         """Whether the current call, and its tenant, may ask once more; counts it if so."""

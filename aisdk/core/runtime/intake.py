@@ -32,6 +32,7 @@ class Intake:
             return await proceed(call)
         finally:
             self._running.discard(task)
+            del task  # its error holds this frame: a cycle otherwise
 
     def forget(self) -> None:
         """After a fork: the parent's calls do not run here."""

@@ -11,6 +11,7 @@ from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, Generic, TypeAlias, TypeVar
+from weakref import WeakSet
 
 from aisdk.errors import AisdkError, ClientClosed, Conflict
 
@@ -38,7 +39,7 @@ class LoopThread:
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._jobs: set[_Job[Any]] = set()
+        self._jobs: WeakSet[_Job[Any]] = WeakSet()  # weak: answers go when their callers let go
         self._closed = False
 
     @property
@@ -96,6 +97,8 @@ class LoopThread:
                     job.abandon(loop, GRACE_S)
                     raise error.with_traceback(None) from None
                 raise
+            finally:
+                del job  # its error holds this frame: a cycle otherwise
 
     async def hop(self, make: Make[R]) -> R:
         """The result of ``make()`` run on the portal, awaited from any loop.
@@ -112,6 +115,8 @@ class LoopThread:
         except asyncio.CancelledError:
             job.cancel_soon(loop)
             raise
+        finally:
+            del job  # its error holds this frame: a cycle otherwise
 
     def close(self) -> None:
         """Cancels what still runs, stops the loop and joins the thread. May be called again."""
@@ -130,7 +135,6 @@ class LoopThread:
             if self._closed:
                 raise ClientClosed(hint="Make a new one with aisdk.connect(…).")
             self._jobs.add(job)
-            job.done.add_done_callback(lambda _: self._jobs.discard(job))
             loop.call_soon_threadsafe(job.start, loop)
 
     def _fresh_lock(self) -> threading.Lock:
@@ -141,7 +145,7 @@ class LoopThread:
     def _start(self) -> None:
         ready = threading.Event()
         loop = _new_loop()
-        self._jobs = set()
+        self._jobs = WeakSet()
         thread = threading.Thread(
             target=_run, args=(loop, ready, self._jobs), name=self._name, daemon=True
         )
@@ -187,7 +191,8 @@ class _Job(Generic[R]):
 
     def give_up(self) -> None:
         """Lets the caller go whose task has not ended although it was cancelled."""
-        self.done.set_exception(ClientClosed(hint="Make a new one with aisdk.connect(…)."))
+        if not self.done.done():
+            self.done.set_exception(ClientClosed(hint="Make a new one with aisdk.connect(…)."))
 
     def abandon(self, loop: asyncio.AbstractEventLoop, grace_s: float) -> None:
         """Cancels from the caller's thread and gives the task a moment to clean up."""
@@ -259,7 +264,7 @@ class _Sparing(asyncio.SelectorEventLoop):
         return transport
 
 
-def _run(loop: asyncio.AbstractEventLoop, ready: threading.Event, jobs: set[_Job[Any]]) -> None:
+def _run(loop: asyncio.AbstractEventLoop, ready: threading.Event, jobs: WeakSet[_Job[Any]]) -> None:
     asyncio.set_event_loop(loop)
     loop.call_soon(ready.set)
     try:
