@@ -36,9 +36,9 @@ check: .venv/ready ## Format, lint, types, imports, security
 	$(BIN)/bandit --quiet --recursive aisdk --configfile pyproject.toml
 	@$(BIN)/python tests/audit.py
 
-unit: .venv/ready ## Tests with coverage, then the short campaigns with the machine to themselves
+unit: .venv/ready ## Tests with coverage, then the campaigns in short without it, as it slows what they time
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile tests $(ALONE:%=--ignore=%) --ignore=tests/browser_tests
+	$(BIN)/coverage run -m pytest tests $(ALONE:%=--ignore=%) --ignore=tests/browser_tests
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage xml --quiet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -249,16 +250,20 @@ async def test_queue_for_connections_does_not_open_the_circuit(home: Path, tenan
     async with aisdk.Client(settings) as client:
         await client.documents.count(tenant)
 
+        held, release = threading.Event(), asyncio.Event()
+
         async def hold() -> None:
-            async with client._parts.database.driver() as connection:
-                await connection.execute("SELECT pg_sleep(3)")
+            async with client._parts.database.driver():
+                held.set()
+                await release.wait()
 
         holding = asyncio.ensure_future(client._portal.hop(hold))
-        await asyncio.sleep(0.1)
+        await asyncio.to_thread(held.wait)
         flood = client.session(tenant).with_options(deadline_s=2)
         calls = [flood.documents.count() for _ in range(50)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {Busy}
+        client._portal.loop().call_soon_threadsafe(release.set)
         await holding
         assert await client.documents.count(f"{tenant}-2") == 0
 

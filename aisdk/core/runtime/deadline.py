@@ -88,7 +88,7 @@ class DeadlineStep:
             raise DeadlineExceeded(
                 f"{call.verb.name} took longer than its {budget_s:g} s.",
                 hint="Ask for less at a time, or give it more: with_options(deadline_s=…).",
-            ) from error
+            ) from None  # its frames hold the timer, and so the task and this error: a cycle
         finally:
             _scope.reset(token)
             del timer  # it holds the task, whose error holds this frame: a cycle otherwise
