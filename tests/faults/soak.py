@@ -1,9 +1,9 @@
 """Mixed load for an hour: memory, tasks, descriptors and connections stay what they were.
 
 Run with ``make soak``, or ``python tests/faults/soak.py --minutes 5``. With ``--leak`` it keeps
-what it was given, which must be found: the exit code is 1 then. What glibc keeps although it is free
-would hide whether anything is held. So this does what docs/how-to.md advises to services: ``make
-soak`` sets ``MALLOC_ARENA_MAX=2``, and free memory is given back to the system every minute.
+what it was given, which must be found: the exit code is 1 then. What glibc keeps although it is
+free would hide whether anything is held. So this does what docs/how-to.md advises to services:
+``make soak`` sets ``MALLOC_ARENA_MAX=2``, and free memory is given back every minute.
 """
 
 from __future__ import annotations

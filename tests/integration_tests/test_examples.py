@@ -153,6 +153,8 @@ async def test_how_to_runs(monkeypatch: pytest.MonkeyPatch, short_home: Path) ->
     monkeypatch.delenv("AISDK_EMBEDDING")
     shutil.copytree("docs", "inbox")
     cells = [source for source, _ in cells_of("how-to.md") if not source.startswith("%")]
+    if sys.platform != "linux":
+        cells = [source for source in cells if "malloc_trim" not in source]
     assert len(cells) > 10
     names: dict[str, Any] = {}
     for cell in [BEFORE, *cells, "session.close()\nclient.close()"]:
