@@ -155,7 +155,7 @@ def _plot_stages(stages: Sequence[Stage], ax: Axes) -> None:
 def _name_rows(ax: Axes, names: Sequence[str]) -> None:
     """Names the rows from the top down; a dollar sign in a name begins no formula."""
     ax.set_yticks(range(len(names)), names, parse_math=False)
-    ax.invert_yaxis()
+    ax.yaxis.set_inverted(True)
     ax.margins(x=0.15)
 
 

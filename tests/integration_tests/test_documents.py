@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -52,6 +53,33 @@ def test_add_text_comes_back_exactly(session: aisdk.Session) -> None:
     assert stored.chunks > 5
     for hit in session.rag.query("valves", mode="lexical", top_k=5):
         assert text[hit.start : hit.end] == hit.text
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_add_file_whose_name_is_no_text(session: aisdk.Session, tmp_path: Path, wait: bool) -> None:
+    """Its name is shown with a mark in place of what no encoding has; frames and jobs take it."""
+    odd = os.fsdecode(b"a\xff.txt")
+    (tmp_path / odd).write_text("a red pump")
+    added = session.documents.add(tmp_path, progress=False, wait=wait)
+    frame = (added if wait else added.result()).to_frame()
+    assert frame["status"].tolist() == ["added"]
+    assert frame["source"].str.endswith("a?.txt").tolist() == [True]
+    assert session.documents.get(frame["source"][0]).text == "a red pump"
+
+
+def test_add_key_that_is_too_long_fails_alone(session: aisdk.Session) -> None:
+    """It is kept under the beginning of its key, and the others are stored."""
+    found = session.documents.add(
+        [Document("one", source="s" * 3_000), Document("two", source="b")],
+        progress=False,
+        raise_on_error=False,
+    )
+    assert [(row.status, row.error_code) for row in found] == [
+        ("failed", "source_too_long"),
+        ("added", None),
+    ]
+    (failed,) = session.documents.list(state="failed")
+    assert (failed.source, failed.error_code) == ("s" * 2_000, "source_too_long")
 
 
 class Recorder(Silent):

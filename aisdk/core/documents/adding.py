@@ -250,7 +250,7 @@ class Adding:
         for read in reads:
             code = _reason(read.error)
             self._settle(read, "failed", 0, code, getattr(read.error, "hint", "") or None)
-            failures.append((read.document_id, _storable(read.source.source), code))
+            failures.append((read.document_id, _shortened(read.source.source), code))
         await self._store.fail(self._tenant_id, failures)
         self._progress.advance(0, failed=len(failures))
 
@@ -320,7 +320,7 @@ class Adding:
     ) -> None:
         failed_first = status == "failed" and self._new.get(read.document_id, False)
         self._outcomes[read.place] = (
-            read.source.source,
+            _written(read.source.source),
             status,
             None if failed_first else str(read.document_id),
             chunks,
@@ -343,7 +343,8 @@ def _refused(read: _Read) -> _Read:
 
 
 def _pending(read: _Read) -> Outcome:
-    return (read.source.source, "failed", None, 0, read.size_bytes, 0.0, "interrupted", None)
+    name = _written(read.source.source)
+    return (name, "failed", None, 0, read.size_bytes, 0.0, "interrupted", None)
 
 
 def _is_same(known: Known | None, read: _Read) -> bool:
@@ -393,6 +394,17 @@ def _storable(source: str) -> str:
             hint=f"Use an id of at most {LONGEST_SOURCE:,} bytes.",
             reason="source_too_long",
         )
+    return _written(source)
+
+
+def _shortened(source: str) -> str:
+    """As much of the key as PostgreSQL can index, for a source that has failed."""
+    start = _written(source).replace("\0", "").encode()[:LONGEST_SOURCE]
+    return start.decode("utf-8", "ignore")
+
+
+def _written(source: str) -> str:
+    """The name as text that can be encoded: a file's may hold bytes that are not UTF-8."""
     return source.encode("utf-8", "replace").decode()
 
 
