@@ -381,3 +381,19 @@ def test_forked_child_leaves_the_parent_s_jobs_alone(session: aisdk.Session) -> 
         os._exit(bool(session.client._parts.runner._tasks))
     assert os.waitpid(child, 0)[1] == 0
     assert len(job.result(timeout_s=60)) == 5_000
+
+
+async def test_answer_that_cannot_be_kept_ends_the_job(
+    client: aisdk.Client, tenant: str, made: Any
+) -> None:
+    """At once, instead of being begun again and again."""
+    outcome = ("a\udcff", "added", None, 1, 1, 0.0, None, None)
+
+    async def odd(*_: Any) -> Rows[Any]:
+        return Rows(SourceOutcome, [outcome])
+
+    runner = made(odd)
+    job_id = await submitted(client, tenant, runner)
+    row = await ended(client, tenant, runner, job_id)
+    assert row["state"] == "failed"
+    assert "UnicodeEncodeError" in row["error"]

@@ -152,12 +152,12 @@ class Runner:
             )
         try:
             rows = await self.kinds[job.verb].run(tenant_id, job.request, counted)
+            return _packed(rows), None
         except AisdkError as error:
             result = getattr(error, "result", None)
             return _packed(result) if isinstance(result, Rows) else None, error
         except Exception as error:  # noqa: BLE001  # nobody waits for it: it is told by the job
             return None, InternalError(f"The job ended with {type(error).__name__}.")
-        return _packed(rows), None
 
 
 async def _end(work: asyncio.Future[Any]) -> None:
