@@ -208,11 +208,12 @@ def _named_cell(name: str, value: object, marks: re.Pattern[str] | None) -> str:
 
 
 def _cell(value: object, marks: re.Pattern[str] | None) -> str:
-    if isinstance(value, str):
-        value, cut = value[:_MOST_TEXT], len(value) - _MOST_TEXT
+    if isinstance(value, str):  # cut first: it may be very long
+        text, length = cell_text(value[:_MOST_TEXT]), len(value)
     else:
-        cut = 0
-    text = cell_text(value)
+        text = cell_text(value)
+        length = len(text)
+    cut = length - _MOST_TEXT
     if len(text) <= _SHORT:
         return f"<td>{_marked(text, marks)}</td>"
     if len(text) <= _SUMMARY:

@@ -13,7 +13,7 @@ from payloads import PAYLOADS
 
 from aisdk.core.results import html
 from aisdk.core.results.frame import Column
-from aisdk.core.results.html import render_html, render_record
+from aisdk.core.results.html import _cell, render_html, render_record
 from aisdk.core.results.text import Preview, clean_text
 
 COLUMNS = (Column("text", "text", False), Column("size", "int", True))
@@ -161,6 +161,12 @@ def test_render_long_text_is_folded_and_cut_with_a_count() -> None:
     shown = page_html("a" * 5_000)
     assert f"<summary>{'a' * 120}…</summary>" in shown
     assert f"<p>{'a' * 2_000} … 3,000 more characters</p>" in shown
+
+
+def test_render_long_values_are_cut_with_a_count_too() -> None:
+    """Metadata as well as text."""
+    assert " more characters</p>" in _cell({"key": "a" * 5_000}, None)
+    assert " more characters</p>" not in _cell({"key": "a" * 500}, None)
 
 
 def test_render_terms_mark_the_words_that_begin_with_them() -> None:
