@@ -17,6 +17,7 @@ from aisdk.core.documents.access import Access
 from aisdk.core.documents.chunking import CHUNKER_VERSION, Span, split
 from aisdk.core.documents.context import searchable_texts
 from aisdk.core.documents.loading import enumerate_sources, is_remote
+from aisdk.core.documents.names import shortened, storable, written
 from aisdk.core.documents.sources import LoadOptions, Parsed, Source
 from aisdk.core.documents.store import DocumentStore, Known
 from aisdk.core.documents.types import Batch, ChunkRow, DocumentRow, Embedder, StoreInfo
@@ -40,7 +41,6 @@ FIRST_CHUNKS: Final = 64  # small, so that progress shows early; each batch is t
 BATCH_CHUNKS: Final = 512
 SLICE: Final = 64
 PARALLEL: Final = 2
-LONGEST_SOURCE: Final = 2_000
 LONGEST_TITLE: Final = 2_000
 
 Outcome = tuple[str, str, str | None, int, int, float, str | None, str | None]
@@ -250,7 +250,7 @@ class Adding:
         for read in reads:
             code = _reason(read.error)
             self._settle(read, "failed", 0, code, getattr(read.error, "hint", "") or None)
-            failures.append((read.document_id, _shortened(read.source.source), code))
+            failures.append((read.document_id, shortened(read.source.source), code))
         await self._store.fail(self._tenant_id, failures)
         self._progress.advance(0, failed=len(failures))
 
@@ -320,7 +320,7 @@ class Adding:
     ) -> None:
         failed_first = status == "failed" and self._new.get(read.document_id, False)
         self._outcomes[read.place] = (
-            _written(read.source.source),
+            written(read.source.source),
             status,
             None if failed_first else str(read.document_id),
             chunks,
@@ -343,7 +343,7 @@ def _refused(read: _Read) -> _Read:
 
 
 def _pending(read: _Read) -> Outcome:
-    name = _written(read.source.source)
+    name = written(read.source.source)
     return (name, "failed", None, 0, read.size_bytes, 0.0, "interrupted", None)
 
 
@@ -363,7 +363,7 @@ def _prepare(read: _Read) -> tuple[Parsed | None, Sequence[Span]]:
     try:
         data = read.data if read.data is not None else read.source.read()
         parsed = read.source.parse(data)
-        _storable(read.source.source)
+        storable(read.source.source)
         spans = split(parsed.text, kind=parsed.kind)
     except AisdkError as error:
         read.error = error
@@ -378,34 +378,12 @@ def _document_row(item: _Prepared) -> DocumentRow:
     read, parsed = item.read, item.parsed
     return DocumentRow(
         document_id=read.document_id,
-        source=_storable(read.source.source),
+        source=storable(read.source.source),
         title=parsed.title[:LONGEST_TITLE],
         metadata=to_json(parsed.metadata).decode(),
         content_key=read.key,
         size_bytes=read.size_bytes,
     )
-
-
-def _storable(source: str) -> str:
-    """The source's key, if PostgreSQL can index it."""
-    if len(source.encode("utf-8", "replace")) > LONGEST_SOURCE or "\0" in source:
-        raise Unreadable(
-            "A source's key is too long.",
-            hint=f"Use an id of at most {LONGEST_SOURCE:,} bytes.",
-            reason="source_too_long",
-        )
-    return _written(source)
-
-
-def _shortened(source: str) -> str:
-    """As much of the key as PostgreSQL can index, for a source that has failed."""
-    start = _written(source).replace("\0", "").encode()[:LONGEST_SOURCE]
-    return start.decode("utf-8", "ignore")
-
-
-def _written(source: str) -> str:
-    """The name as text that can be encoded: a file's may hold bytes that are not UTF-8."""
-    return source.encode("utf-8", "replace").decode()
 
 
 def _reason(error: AisdkError | None) -> str:

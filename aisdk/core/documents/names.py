@@ -1,0 +1,37 @@
+"""How a source's name is kept: as text, and short enough for an index."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aisdk.errors import Unreadable
+
+__all__ = ["shortened", "storable", "written"]
+
+LONGEST_SOURCE: Final = 2_000
+
+
+def storable(source: str) -> str:
+    """The source's name, if PostgreSQL can index it.
+
+    Raises:
+        Unreadable: It has more than 2,000 bytes, or a NUL.
+    """
+    if len(source.encode("utf-8", "replace")) > LONGEST_SOURCE or "\0" in source:
+        raise Unreadable(
+            "A source's key is too long.",
+            hint=f"Use an id of at most {LONGEST_SOURCE:,} bytes.",
+            reason="source_too_long",
+        )
+    return written(source)
+
+
+def shortened(source: str) -> str:
+    """As much of the name as PostgreSQL can index, for a source that has failed."""
+    start = written(source).replace("\0", "").encode()[:LONGEST_SOURCE]
+    return start.decode("utf-8", "ignore")
+
+
+def written(source: str) -> str:
+    """The name as text that can be encoded: a file's may hold bytes that are not UTF-8."""
+    return source.encode("utf-8", "replace").decode()
