@@ -28,7 +28,7 @@ class Explorer(Generic[T]):
     """Rows that are searched, sorted, filtered, opened and selected with mouse or keyboard.
 
     Shown, it is the live view and, below it, the static table, which hides itself where the live
-    view is drawn: in a saved file, in a terminal or without a kernel the table is what is there.
+    view is drawn: in a saved file without the state of widgets or in a terminal the table is there.
 
     Attributes:
         rows: The rows, or the page of the listing.

@@ -126,6 +126,19 @@ def test_quickstart_shows_its_hits_frames_and_plot(show: Any, theme: str) -> Non
     assert (seen.errors, seen.strangers()) == ([], [])
 
 
+def test_documents_shows_a_frame_after_each_add(show: Any) -> None:
+    """What failed, what was unchanged and what was updated stand in the frames."""
+    seen = show("02_documents.ipynb")
+    frames = seen.page.locator(".jp-OutputArea table.dataframe").all()
+    statuses = [frame.locator("tbody td:nth-child(3)").all_text_contents() for frame in frames]
+    assert statuses[:3] == [
+        ["failed", "added", "added"],
+        ["unchanged", "unchanged"],
+        ["unchanged", "updated"],
+    ]
+    assert (seen.errors, seen.strangers()) == ([], [])
+
+
 @pytest.mark.parametrize(("name", "theme"), list(zip(LESSONS[1:], cycle(THEMES), strict=False)))
 def test_other_notebooks_run_from_top_to_bottom(show: Any, name: str, theme: str) -> None:
     """No cell fails, there is a picture, every text can be read, and nothing leaves the machine."""
