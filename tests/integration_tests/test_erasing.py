@@ -25,7 +25,7 @@ class Halting:
 
     def __iter__(self) -> Iterator[Document]:
         for number in range(1_100):
-            if number == 1_000:  # those before are on their way into the database
+            if number == 1_000:
                 self.reached.set()
                 self.go_on.wait(20)
             yield Document(f"old pump {number}", source=f"old{number}")
@@ -37,6 +37,8 @@ async def add_through_erasing(client: aisdk.Client, tenant: str) -> tuple[object
     await client.tenants.create(tenant, tier="unlimited")
     adding = asyncio.ensure_future(client.documents.add(tenant, documents, progress=False))
     assert await asyncio.to_thread(documents.reached.wait, 20)
+    while await client.documents.count(tenant) < 960:  # four batches: nothing is on its way
+        await asyncio.sleep(0.01)
     await client.tenants.erase(tenant)
     await client.tenants.create(tenant, tier="unlimited")
     await client.documents.add(tenant, [Document("mine", source="new")], progress=False)

@@ -66,8 +66,8 @@ def test_plot_hits_of_both_sides_shows_three_scores_by_title() -> None:
     assert notes(ax) == ["0.5", "0.25", "8", "2", "0.4", ""]
     assert names(ax) == ["1. Pump", "2. Pump"]
     assert ax.yaxis_inverted()
-    assert hits((0.5, 8.0, 0.4)).plot(ax=ax).yaxis_inverted(), "drawn over it, still"
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [*series(ax)]
+    assert hits((0.5, 8.0, 0.4)).plot(ax=ax).yaxis_inverted(), "drawn over it, still"
 
 
 def test_plot_hits_of_one_side_shows_its_score_as_it_is() -> None:
