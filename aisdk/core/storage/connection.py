@@ -3,27 +3,77 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import asyncpg
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aisdk.core.storage.translation import LOST
+from aisdk.errors import AisdkError
 
-__all__ = ["HastyConnection", "driver_of", "give_up", "within"]
+__all__ = [
+    "Farewells",
+    "HastyConnection",
+    "abandoned",
+    "driver_of",
+    "give_up",
+    "refuse_lost",
+    "register_vectors",
+    "within",
+]
 
 REST_S: Final = 1.0  # how long a cancelled statement may take to end, or a connection to close
 
 
+class Farewells:
+    """Work that goes on to its end although whoever began it was cancelled."""
+
+    def __init__(self) -> None:
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        """Begins work, and gives what waits for its end and may be cancelled alone."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return asyncio.shield(task)
+
+    async def over(self) -> None:
+        """Waits for all that is under way now."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+
 class HastyConnection(asyncpg.Connection):  # type: ignore[misc]  # the driver ships no types
-    """The driver's connection, which does not wait long for a farewell that may never come."""
+    """The driver's connection, which does not wait long for a farewell that may never come.
+
+    A farewell that has begun goes on to its end, for a connection that is just dropped is one of
+    the server's until that has noticed.
+
+    Attributes:
+        farewells: Where its own is kept.
+    """
+
+    farewells: Farewells
+    _farewell: asyncio.Future[None] | None = None
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  # its name
         """Closes within a second, and just ends the connection where that is not enough."""
+        within_s = REST_S if timeout is None else min(timeout, REST_S)
+        self._farewell = self.farewells.begin(self._say_farewell(within_s))
+        await self._farewell
+
+    async def _say_farewell(self, within_s: float) -> None:
         with suppress(TimeoutError):  # it has been ended then
-            await super().close(timeout=REST_S if timeout is None else min(timeout, REST_S))
+            await super().close(timeout=within_s)
+
+    def terminate(self) -> None:
+        """Ends the connection at once, unless its farewell is going to."""
+        if self._farewell is None:
+            super().terminate()
 
 
 async def driver_of(connection: AsyncConnection) -> Any:
@@ -51,12 +101,14 @@ async def give_up(connection: AsyncConnection) -> None:
     """Ends a connection on which a statement may have been cancelled, within two short times.
 
     The driver has asked the server to end the statement, and lets the next one wait for the
-    answer; closing at once would take the request back. SQLAlchemy has done the same already
+    answer; closing at once would take the request back. SQLAlchemy has begun the same already
     where it saw the cancellation, and would connect again if it were asked for the driver's.
     """
     if connection.invalidated:
         return
     driver = await driver_of(connection)
+    if driver is None:  # cancelled when SQLAlchemy had let go of it
+        return
     try:
         with suppress(asyncpg.PostgresError, asyncio.CancelledError):
             await driver.execute("ROLLBACK", timeout=REST_S)
@@ -65,3 +117,29 @@ async def give_up(connection: AsyncConnection) -> None:
         driver.terminate()
     finally:
         await connection.invalidate()
+
+
+async def abandoned(opening: asyncio.Task[HastyConnection]) -> None:
+    """Closes a connection that nobody waits for any more, once it is open or has taken long."""
+    await asyncio.wait([opening], timeout=REST_S)
+    opening.cancel()
+    with suppress(asyncio.CancelledError, AisdkError, asyncpg.PostgresError, *LOST):
+        await (await opening).close()
+
+
+def refuse_lost(connection: Any, *_: object) -> None:
+    """Has the pool make new connections where the server has closed the old ones meanwhile."""
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
+
+
+async def register_vectors(connection: Any) -> None:
+    """Binary vectors as the driver's bytes: four bytes of header and big-endian float32."""
+    schema = await connection.fetchval(
+        "SELECT n.nspname FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace "
+        "WHERE t.typname = 'vector'"
+    )
+    if schema is not None:
+        await connection.set_type_codec(
+            "vector", schema=schema, encoder=bytes, decoder=bytes, format="binary"
+        )

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import (
     AbstractAsyncContextManager,
+    AsyncExitStack,
     asynccontextmanager,
     nullcontext,
 )
@@ -16,10 +17,18 @@ from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import asyncpg
 from sqlalchemy import event
-from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from aisdk.core.storage.connection import HastyConnection, driver_of, give_up, within
+from aisdk.core.storage.connection import (
+    Farewells,
+    HastyConnection,
+    abandoned,
+    driver_of,
+    give_up,
+    refuse_lost,
+    register_vectors,
+    within,
+)
 from aisdk.core.storage.translation import LOST, translated
 from aisdk.errors import InternalError, Unavailable
 
@@ -125,6 +134,7 @@ class Database:
         self._options = options
         self._around = around or Around()
         self._ready: asyncio.Lock | None = asyncio.Lock()
+        self._farewells = Farewells()
         self._abandoned: list[Any] = []
         self._engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",
@@ -134,7 +144,7 @@ class Database:
             pool_timeout=options.wait_s,
             hide_parameters=True,
         )
-        event.listen(self._engine.sync_engine, "checkout", _refuse_lost)
+        event.listen(self._engine.sync_engine, "checkout", refuse_lost)
 
     @asynccontextmanager
     async def transaction(self, tenant_id: str) -> AsyncIterator[AsyncConnection]:
@@ -259,12 +269,21 @@ class Database:
         begun or not, and the driver may take the next one for a savepoint in it.
         """
         with translated():
-            async with self._around.turn(), self._engine.connect() as connection:
+            async with AsyncExitStack() as held:
+                connection = None
+                await held.enter_async_context(self._around.turn())
                 try:
+                    connection = await held.enter_async_context(self._engine.connect())
                     yield connection
                 except asyncio.CancelledError:
-                    await give_up(connection)
+                    await self._farewells.begin(self._depart(connection, held.pop_all()))
                     raise
+
+    async def _depart(self, connection: AsyncConnection | None, held: AsyncExitStack) -> None:
+        """Gives a connection up, and then its places in the pool and among those who use it."""
+        async with held:
+            if connection is not None:
+                await give_up(connection)
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
         """The rows of one statement that only reads, on a connection of its own: the hot path."""
@@ -278,6 +297,7 @@ class Database:
 
     async def close(self) -> None:
         """Closes every connection."""
+        await self._farewells.over()
         await self._engine.dispose()
 
     def forget(self) -> None:
@@ -287,6 +307,7 @@ class Database:
         """
         self._abandoned.append(self._engine.sync_engine.pool)
         self._engine.sync_engine.dispose(close=False)
+        self._farewells = Farewells()
         self._ready = asyncio.Lock()
 
     async def ready(self) -> None:
@@ -306,31 +327,45 @@ class Database:
                     self._ready = None
 
     async def _connect(self) -> Any:
-        """Opens a connection; the pool logs its errors, so they are in our words already."""
-        await self.ready()
-        with translated():
-            try:
-                connection = await self._open()
-            except (OSError, asyncpg.CannotConnectNowError):
-                if not await self._server.revive():
-                    raise
-                connection = await self._open()
-            try:
-                await _register(connection)
-            except BaseException:
-                connection.terminate()
-                raise
-            return connection
+        """Opens a connection; the pool logs its errors, so they are in our words already.
 
-    async def _open(self) -> Any:
+        Those that leave still count at the server, so they leave first.
+        """
+        await self.ready()
+        await self._farewells.over()
+        with translated():
+            opening = asyncio.create_task(self._opened())
+            try:
+                return await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                await self._farewells.begin(abandoned(opening))
+                raise
+
+    async def _opened(self) -> HastyConnection:
+        try:
+            connection = await self._open()
+        except (OSError, asyncpg.CannotConnectNowError):
+            if not await self._server.revive():
+                raise
+            connection = await self._open()
+        try:
+            await register_vectors(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _open(self) -> HastyConnection:
         options = self._options
-        return await asyncpg.connect(
+        connection: HastyConnection = await asyncpg.connect(
             self._server.url(),
             timeout=options.connect_s,
             command_timeout=options.command_s,
             server_settings=options.server_settings(),
             connection_class=HastyConnection,
         )
+        connection.farewells = self._farewells
+        return connection
 
 
 class Stored(Protocol):
@@ -352,21 +387,3 @@ def repeated(
         return await self._database.repeat(lambda: method(self, *args, **kwargs))
 
     return whole
-
-
-def _refuse_lost(connection: Any, *_: object) -> None:
-    """Has the pool make new connections where the server has closed the old ones meanwhile."""
-    if connection.driver_connection.is_closed():
-        raise InvalidatePoolError
-
-
-async def _register(connection: Any) -> None:
-    """Binary vectors as the driver's bytes: four bytes of header and big-endian float32."""
-    schema = await connection.fetchval(
-        "SELECT n.nspname FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace "
-        "WHERE t.typname = 'vector'"
-    )
-    if schema is not None:
-        await connection.set_type_codec(
-            "vector", schema=schema, encoder=bytes, decoder=bytes, format="binary"
-        )
