@@ -1,10 +1,9 @@
-"""Blocks of rows for a live view: sorted in memory, or read from the store where one scrolls to."""
+"""Blocks of rows for a live view: what is asked for, and the answer from rows in memory."""
 
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
@@ -12,17 +11,13 @@ from typing import Any, Final, Protocol, Self
 
 from pydantic_core import from_json
 
-from aisdk.core.results.frame import Column, Record, columns_of
-from aisdk.core.results.origin import Listing
+from aisdk.core.results.frame import Column, Record
 from aisdk.core.results.text import cell_text
 from aisdk.errors import InvalidInput
 
-__all__ = ["BLOCK_ROWS", "Block", "HeldRows", "Source", "StoredRows", "View", "metadata_of"]
+__all__ = ["BLOCK_ROWS", "Block", "HeldRows", "Source", "View", "metadata_of"]
 
 BLOCK_ROWS: Final = 200
-KEPT_BLOCKS: Final = 12
-STRIDE_ROWS: Final = 5_000  # passed over in one call on the way to a block
-MOST_STRIDES: Final = 5  # in the answer to one question: the kernel does nothing else meanwhile
 LONGEST_TEXT: Final = 1_000  # characters of what is searched for or compared with
 OPERATORS: Final = ("=", "!=", "<", "<=", ">", ">=", "contains")
 ORDERED: Final[Mapping[str, Callable[[Any, Any], Any]]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
@@ -120,7 +115,11 @@ class Source(Protocol):
         ...
 
     def record(self, key: str) -> Record | None:
-        """A row by its key, if it was in a block of late."""
+        """A row by its key, if it was in a block before.
+
+        Raises:
+            AisdkError: It cannot be read.
+        """
         ...
 
     def renew(self) -> None:
@@ -180,111 +179,6 @@ class HeldRows:
         return sorted(there, key=values.__getitem__, reverse=view.descending) + missing
 
 
-class StoredRows:
-    """The rows of a listing, read where they are looked at; the last blocks are kept.
-
-    A block is reached by the cursors of the listing: from the nearest place that is known, from
-    the beginning or from the end, with long strides whose rows are not kept.
-
-    Attributes:
-        columns: The columns.
-        orders: Those by which the store can order.
-        searches: No.
-    """
-
-    searches = False
-
-    def __init__(
-        self,
-        item: type[Any],
-        listing: Listing,
-        wait: Callable[[Callable[[], Awaitable[Any]]], Any],
-    ) -> None:
-        self.columns = columns_of(item)
-        self.orders = listing.orders
-        self._listing = listing
-        self._wait = wait
-        self._key = next(n for n, column in enumerate(self.columns) if column.name == "document_id")
-        self._turn(View())
-
-    def block(self, view: View, start: int) -> Block | None:
-        """The rows from ``start`` on, from memory or from the store."""
-        if view != self._view:
-            self._turn(view)
-        if start not in self._blocks:
-            records = self._wait(lambda: self._read(start))
-            if records is None:
-                return None
-            self._blocks[start] = [(str(record[self._key]), record) for record in records]
-            if len(self._blocks) > KEPT_BLOCKS:
-                self._blocks.popitem(last=False)
-        self._blocks.move_to_end(start)
-        return Block(self._total or 0, self._blocks[start])
-
-    def record(self, key: str) -> Record | None:
-        """A row by its key, if its block is kept."""
-        rows = (row for block in self._blocks.values() for row in block)
-        return next((record for known, record in rows if known == key), None)
-
-    def renew(self) -> None:
-        """Forgets what was read."""
-        self._turn(self._view)
-
-    def _turn(self, view: View) -> None:
-        """Begins anew, with another view or with what the store holds now."""
-        order = view.sort if view.sort in self.orders else self._listing.order
-        if view.sort in self.orders and view.descending:
-            order = f"-{order}"
-        self._view = view
-        self._total: int | None = None
-        self._blocks: OrderedDict[int, list[tuple[str, Record]]] = OrderedDict()
-        self._forth = _Way(self._listing, view.where, order)
-        self._back = _Way(self._listing, view.where, _turned(order))
-
-    async def _read(self, start: int) -> list[Record] | None:
-        """The rows by the shorter way; from the end they come in reverse."""
-        if self._total is None:
-            self._total = await self._listing.count(self._view.where)
-        size = min(BLOCK_ROWS, self._total - start)
-        if size <= 0:
-            return []
-        forth, back = self._forth, self._back
-        after = self._total - start - size
-        if forth.distance(start) <= back.distance(after):
-            return await forth.read(start, size)
-        records = await back.read(after, size)
-        return None if records is None else records[::-1]
-
-
-class _Way:
-    """A listing in one order, and the cursors of the places that were passed."""
-
-    def __init__(self, listing: Listing, where: Mapping[str, Any], order: str) -> None:
-        self._listing, self._where, self._order = listing, where, order
-        self._cursors: dict[int, str | None] = {0: None}
-
-    def _nearest(self, start: int) -> int:
-        return max(place for place in self._cursors if place <= start)
-
-    def distance(self, start: int) -> int:
-        """Rows to pass over on the way."""
-        return start - self._nearest(start)
-
-    async def read(self, start: int, size: int) -> list[Record] | None:
-        """The rows from there on, fewer where the listing ends; ``None`` while still on the way."""
-        for _ in range(MOST_STRIDES):
-            place = self._nearest(start)
-            limit = min(start - place, STRIDE_ROWS) or size
-            page = await self._listing.page(self._where, self._order, limit, self._cursors[place])
-            if page.has_more:
-                self._cursors[place + len(page)] = page.cursor
-            if place == start:
-                return list(page.records)
-            if not page.has_more:
-                return []
-        return None
-
-
 def metadata_of(columns: Sequence[Column], record: Record) -> Mapping[str, Any]:
     """The metadata in a row, empty where it has none."""
     for column, value in zip(columns, record, strict=True):
@@ -292,10 +186,6 @@ def metadata_of(columns: Sequence[Column], record: Record) -> Mapping[str, Any]:
             found = from_json(value) if isinstance(value, str) else value
             return found if isinstance(found, Mapping) else {}
     return {}
-
-
-def _turned(order: str) -> str:
-    return order[1:] if order.startswith("-") else f"-{order}"
 
 
 def _holds(record: Record, words: list[str]) -> bool:

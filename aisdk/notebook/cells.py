@@ -9,10 +9,10 @@ from aisdk.core.results.frame import Column, Record
 from aisdk.core.results.text import cell_text, clean_text, shared_decimals
 from aisdk.notebook.blocks import metadata_of
 
-__all__ = ["context", "fields", "keys", "lines", "shown_columns", "stages"]
+__all__ = ["LOOKED_AT", "context", "fields", "keys", "lines", "offered", "shown_columns", "stages"]
 
 MOST_KEYS: Final = 50  # of metadata that are offered to filter by
-LOOKED_AT: Final = 1_000  # rows whose metadata are looked at for them
+LOOKED_AT: Final = 1_000  # rows of a page whose metadata are looked at for them
 LONGEST_CELL: Final = 300  # characters
 LONGEST_FIELD: Final = 2_000
 AROUND: Final = 20_000  # characters of the document before and after the chunk
@@ -65,10 +65,18 @@ def _says_something(values: list[Any]) -> bool:
     return True
 
 
-def keys(columns: Sequence[Column], records: Sequence[Record]) -> list[str]:
-    """The keys of the metadata of the first rows, in alphabetical order."""
+def keys(columns: Sequence[Column], records: Sequence[Record]) -> set[str]:
+    """The keys of the metadata of the first rows that can be shown."""
     found = {key for record in records[:LOOKED_AT] for key in metadata_of(columns, record)}
-    return sorted(key for key in found if key.isprintable())[:MOST_KEYS]
+    return {key for key in found if key.isprintable()}
+
+
+def offered(found: set[str], *, all_known: bool) -> dict[str, Any]:
+    """The keys to filter by in alphabetical order, and which there may be besides."""
+    note = "" if all_known else "keys of the rows read so far"
+    if len(found) > MOST_KEYS:
+        note = f"the first {MOST_KEYS} of {len(found):,} keys"
+    return {"keys": sorted(found)[:MOST_KEYS], "keys_note": note}
 
 
 def stages(records: Sequence[Record]) -> list[dict[str, Any]]:

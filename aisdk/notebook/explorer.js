@@ -1,72 +1,4 @@
-// The browser side of a live view: a grid of rows that the kernel sends in blocks, their details,
-// and a picture of stages. Text from records is only ever set as the content of text nodes.
-
-const BLOCK_ROWS = 200;
-const KEPT_BLOCKS = 8;
-const ROW = 28; // pixels, as in the style sheet
-const TALLEST = 392; // pixels of the grid, some thirteen rows
-const MARGIN = 6; // rows drawn above and below those in view
-const MOST_ROWS = 500_000; // what fits in the height of an element in every browser
-const MOST_PICKED = 1_000;
-const WIDTHS = { int: 4, float: 6, bool: 5, time: 14, bytes: 7 }; // em; other columns stretch
-const OPERATORS = { "=": "is", "!=": "is not", "<": "<", "<=": "≤", ">": ">", ">=": "≥",
-  contains: "contains" };
-
-let views = 0;
-
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-
-function debounced(work, milliseconds) {
-  let timer;
-  return () => {
-    clearTimeout(timer);
-    timer = setTimeout(work, milliseconds);
-  };
-}
-
-function counted(count, what) {
-  return `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
-}
-
-/** The width of a column in em: its name can be read, with the arrow of its order behind it. */
-function width({ name, kind }) {
-  return Math.max(WIDTHS[kind] ?? (name === "text" ? 24 : 9), 0.65 * name.length + 2.5);
-}
-
-/** Asks the kernel, and hands each answer to who asked. */
-class Kernel {
-  constructor(model) {
-    this.model = model;
-    this.view = views++;
-    this.asked = 0;
-    this.waiting = new Map();
-    this.listen = (answer) => {
-      const settle = this.waiting.get(answer?.id);
-      this.waiting.delete(answer?.id);
-      settle?.(answer);
-    };
-    model.on("msg:custom", this.listen);
-  }
-
-  async ask(question) {
-    const id = `${this.view}.${this.asked++}`;
-    const answered = new Promise((settle) => this.waiting.set(id, settle));
-    this.model.send({ id, ...question });
-    const answer = await answered;
-    if (answer.error) throw new Error(answer.error);
-    return answer;
-  }
-
-  close() {
-    this.model.off("msg:custom", this.listen);
-    this.waiting.clear();
-  }
-}
+// What stands around the rows of a live view: the bar, the details, and the picture of stages.
 
 /** The search field, the filter, and what is told about the rows. */
 class Bar {
@@ -76,7 +8,8 @@ class Bar {
     this.search = make("input", { type: "search", placeholder: "Search in these rows",
       "aria-label": "Search in these rows", maxlength: 1_000 });
     if (about.searches) this.node.append(this.search);
-    this.filter(about.keys);
+    this.filter();
+    this.offer(about);
     const button = make("button", { type: "button" }, "Refresh");
     button.addEventListener("click", refresh);
     this.clear = make("button", { type: "button" }, "Select none");
@@ -85,16 +18,31 @@ class Bar {
     this.node.addEventListener("input", debounced(change, 250));
   }
 
-  filter(keys) {
+  filter() {
     this.key = make("select", { "aria-label": "Filter by metadata" });
+    this.more = make("option", { disabled: "" });
     this.key.append(make("option", { value: "" }, "all metadata"));
-    for (const key of keys) this.key.append(make("option", { value: key }, key));
     this.operator = make("select", { "aria-label": "Comparison" });
     for (const [value, name] of Object.entries(OPERATORS))
       this.operator.append(make("option", { value }, name));
     this.value = make("input", { "aria-label": "Value to compare with", placeholder: "value",
       maxlength: 1_000, class: "value" });
-    if (keys.length) this.node.append(this.key, this.operator, this.value);
+    this.condition = make("span", { class: "condition" }, this.key, this.operator, this.value);
+    this.node.append(this.condition);
+  }
+
+  /** Offers the keys of metadata that are known by now; those offered before stay. */
+  offer({ keys, keys_note: note }) {
+    const offered = new Set([...this.key.options].map((option) => option.value));
+    for (const key of keys) {
+      if (offered.has(key)) continue;
+      const next = [...this.key.options].find((option) => option.value > key);
+      this.key.insertBefore(make("option", { value: key }, key), next ?? null);
+    }
+    this.more.textContent = note;
+    if (note) this.key.append(this.more);
+    else this.more.remove();
+    this.condition.hidden = this.key.length < 2;
   }
 
   read() {
@@ -126,7 +74,7 @@ class Details {
     this.node.hidden = false;
   }
 
-  show(answer) {
+  show(answer, focus) {
     const list = make("dl");
     for (const [name, text] of answer.fields)
       list.append(make("dt", {}, name), make("dd", {}, text));
@@ -140,302 +88,89 @@ class Details {
       "aria-label": "Values of the row" }, list);
     this.fill(text, note, values);
     text.scrollTop = mark.offsetTop - text.clientHeight / 4;
-    this.node.focus({ preventScroll: true });
+    if (focus) this.node.focus({ preventScroll: true });
   }
 }
 
-/** The rows: drawn where they are in view, asked for where they are not at hand. */
-class Grid {
-  constructor(about, picking, handlers) {
-    this.about = about;
-    this.picking = picking;
-    this.handlers = handlers;
-    this.sort = { sort: "", descending: false };
-    this.focus = 0;
-    this.tall = 4 * ROW;
-    this.drawn = new Map();
-    this.node = make("div", { class: "grid", role: "grid", "aria-label": about.title,
-      "aria-multiselectable": "true", "aria-colcount": about.columns.length + 1 });
-    const widths = about.columns.map(width);
-    this.widths = ["2em", ...about.columns.map(({ name, kind }, place) => kind in WIDTHS
-      ? `${widths[place]}em` : `minmax(${widths[place]}em, ${name === "text" ? 4 : 1}fr)`)].join(" ");
-    this.width = `max(100%, ${widths.reduce((sum, one) => sum + one, 2)}em)`;
-    this.head = this.makeHead();
-    this.body = make("div", { class: "body", role: "rowgroup" });
-    this.head.style.width = this.body.style.width = this.width;
-    this.node.append(this.head, this.body);
-    this.node.addEventListener("scroll", () => this.draw());
-    this.node.addEventListener("keydown", (event) => this.press(event));
-    this.body.addEventListener("click", (event) => this.click(event));
-    this.body.addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault());
-    this.reset();
-  }
-
-  makeHead() {
-    const line = make("div", { class: "row", role: "row", "aria-rowindex": 1 });
-    line.style.gridTemplateColumns = this.widths;
-    line.append(make("span", { role: "columnheader", "aria-label": "Selected" }, "✓"));
-    for (const { name, kind, sorts } of this.about.columns) {
-      const cell = make("span", { role: "columnheader", class: kind });
-      if (sorts) {
-        const button = make("button", { type: "button", tabindex: 0 }, name);
-        button.addEventListener("click", () => this.sortBy(name));
-        cell.append(button);
-      } else {
-        cell.append(name);
-      }
-      line.append(cell);
-    }
-    return make("div", { class: "head", role: "rowgroup" }, line);
-  }
-
-  sortBy(name) {
-    const again = this.sort.sort === name;
-    if (again && this.sort.descending) this.sort = { sort: "", descending: false };
-    else this.sort = { sort: name, descending: again };
-    this.about.columns.forEach((column, place) => {
-      const cell = this.head.firstChild.children[place + 1];
-      if (column.name !== this.sort.sort) cell.removeAttribute("aria-sort");
-      else cell.setAttribute("aria-sort", this.sort.descending ? "descending" : "ascending");
-    });
-    this.handlers.change();
-  }
-
-  /** Forgets the rows: those of another view come. */
-  reset() {
-    this.blocks = new Map();
-    this.total = 0;
-    this.focus = 0;
-    this.anchor = 0;
-    this.node.scrollTop = 0;
-    for (const line of this.drawn.values()) line.remove();
-    this.drawn.clear();
-  }
-
-  take(start, answer) {
-    this.blocks.delete(start);
-    this.blocks.set(start, answer.rows);
-    this.total = Math.min(answer.total, MOST_ROWS);
-    this.node.setAttribute("aria-rowcount", this.total + 1);
-    this.body.style.height = `${this.total * ROW}px`;
-    this.tall = Math.max(this.tall, Math.min(TALLEST, (this.total + 2) * ROW));
-    this.node.style.height = `${this.tall}px`;
-    this.focus = Math.max(0, Math.min(this.focus, this.total - 1));
-    this.thin();
-    this.draw();
-  }
-
-  /** Lets the blocks go that were not looked at for longest. */
-  thin() {
-    for (const start of this.blocks.keys()) {
-      if (this.blocks.size <= KEPT_BLOCKS) return;
-      this.blocks.delete(start);
-    }
-  }
-
-  row(index) {
-    return this.blocks.get(index - (index % BLOCK_ROWS))?.[index % BLOCK_ROWS];
-  }
-
-  range() {
-    const first = Math.floor(this.node.scrollTop / ROW);
-    const shown = Math.ceil(this.node.clientHeight / ROW);
-    return [first, Math.min(first + shown, this.total)];
-  }
-
-  /** Where the first block begins that is in view and not at hand, or null. */
-  missing() {
-    const [first, last] = this.range();
-    for (let start = first - (first % BLOCK_ROWS); start < last; start += BLOCK_ROWS)
-      if (!this.blocks.has(start)) return start;
-    return null;
-  }
-
-  draw() {
-    const [first, last] = this.range();
-    const [from, to] = [Math.max(0, first - MARGIN), Math.min(this.total, last + MARGIN)];
-    for (const [index, line] of this.drawn) {
-      const held = line.contains(line.getRootNode().activeElement);
-      if ((index < from || index >= to) && !held) {
-        line.remove();
-        this.drawn.delete(index);
-      }
-    }
-    for (let index = from; index < to; index++) this.drawRow(index);
-    const entry = this.drawn.has(this.focus) ? this.focus : first;
-    for (const [index, line] of this.drawn) line.tabIndex = index === entry ? 0 : -1;
-    for (let start = from - (from % BLOCK_ROWS); start < to; start += BLOCK_ROWS) {
-      const rows = this.blocks.get(start);
-      if (rows && this.blocks.delete(start)) this.blocks.set(start, rows);
-    }
-    this.handlers.seen();
-  }
-
-  drawRow(index) {
-    const values = this.row(index);
-    let line = this.drawn.get(index);
-    if (!line || line.values !== values) {
-      const fresh = line ?? make("div", { class: "row", role: "row", "aria-rowindex": index + 2 });
-      fresh.values = values;
-      fresh.index = index;
-      fresh.style.gridTemplateColumns = this.widths;
-      fresh.style.top = `${index * ROW}px`;
-      fresh.replaceChildren(...this.cells(values));
-      if (!line) this.body.append(fresh);
-      this.drawn.set(index, (line = fresh));
-    }
-    line.setAttribute("aria-selected", values ? this.picking.has(values[0]) : false);
-  }
-
-  cells(values) {
-    const tick = make("span", { role: "gridcell", class: "tick" });
-    return [tick, ...this.about.columns.map(({ place, kind }) =>
-      make("span", { role: "gridcell", class: kind }, values ? values[place + 1] : "…"))];
-  }
-
-  moveTo(index) {
-    if (!this.total) return;
-    this.focus = Math.max(0, Math.min(index, this.total - 1));
-    const top = this.focus * ROW;
-    const room = this.node.clientHeight - this.head.offsetHeight - ROW;
-    this.node.scrollTop = Math.max(Math.min(this.node.scrollTop, top), top - room);
-    this.draw();
-    this.drawn.get(this.focus)?.focus({ preventScroll: true });
-  }
-
-  press(event) {
-    const page = Math.max(1, Math.floor(this.node.clientHeight / ROW) - 2);
-    const inHead = this.head.contains(event.target);
-    const moves = {
-      ArrowDown: inHead ? 0 : 1, ArrowUp: -1, PageDown: page, PageUp: -page,
-      Home: -this.total, End: this.total,
-    };
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key in moves) {
-      const before = this.focus;
-      this.moveTo(this.focus + moves[event.key]);
-      if (event.shiftKey) this.pickRange(before, this.focus);
-    } else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
-      this.node.scrollLeft += event.key === "ArrowRight" ? 80 : -80;
-    } else if (event.key === "Enter" && !inHead) {
-      this.open(this.focus);
-    } else if (event.key === " " && !inHead) {
-      this.pick(this.focus);
-    } else if (event.key === "Escape") {
-      this.handlers.close();
-    } else {
-      return;
-    }
-    event.preventDefault();
-  }
-
-  click(event) {
-    const line = event.target.closest("[role=row]");
-    if (!line) return;
-    const before = this.anchor;
-    this.moveTo(line.index);
-    if (event.shiftKey) this.pickRange(before, line.index);
-    else if (event.target.closest(".tick")) this.pick(line.index);
-    else this.open(line.index);
-  }
-
-  open(index) {
-    const values = this.row(index);
-    if (values) this.handlers.open(values[0]);
-  }
-
-  pick(index) {
-    this.anchor = index;
-    const values = this.row(index);
-    if (values) this.picking.toggle(values[0]);
-  }
-
-  /** Selects the rows between two places that are at hand. */
-  pickRange(one, other) {
-    const found = [];
-    for (let index = Math.min(one, other); index <= Math.max(one, other); index++)
-      if (this.row(index)) found.push(this.row(index)[0]);
-    this.anchor = other;
-    this.picking.add(found);
-  }
-}
-
-/** The keys of the selected rows, shared with the kernel and with other views of the same rows. */
-class Picking {
-  constructor(model) {
-    this.model = model;
-  }
-
-  get keys() {
-    return this.model.get("picked");
-  }
-
-  has(key) {
-    return this.keys.includes(key);
-  }
-
-  toggle(key) {
-    if (this.has(key)) this.set(this.keys.filter((other) => other !== key));
-    else this.add([key]);
-  }
-
-  add(keys) {
-    this.set([...new Set([...this.keys, ...keys])].slice(0, MOST_PICKED));
-  }
-
-  set(keys) {
-    this.model.set("picked", keys);
-    this.model.save_changes();
-  }
-}
-
-/** Brings bar, grid and details together. */
+/** Brings bar, grid and details together; drawn when the kernel has answered. */
 class Rows {
-  constructor(model) {
+  constructor(model, answered) {
     this.model = model;
+    this.answered = answered;
     this.about = model.get("about");
-    this.kernel = new Kernel(model);
-    this.picking = new Picking(model);
-    this.problem = "";
+    const noted = (note) => this.remark(note);
+    this.kernel = new Kernel(model, { noted, heard: () => this.hear(), silent: () => this.miss() });
+    this.picking = new Picking(model, noted);
+    this.problem = this.note = this.silence = "";
     this.bar = new Bar(this.about, () => this.change(), () => this.change(true),
       () => this.picking.set([]));
     this.details = new Details(() => this.close());
     const look = debounced(() => this.look(), 60);
     this.grid = new Grid(this.about, this.picking, {
       change: () => this.change(), close: () => this.close(), seen: look,
-      open: (key) => this.open(key),
+      open: (key) => this.open(key), pickRange: (one, other) => this.pickRange(one, other),
     });
     this.repaint = () => {
+      this.note = "";
       this.grid.draw();
       this.tell();
     };
     model.on("change:picked", this.repaint);
     const both = make("div", { class: "both" }, this.grid.node, this.details.node);
-    this.node = make("div", { class: "rows" }, this.bar.node, both);
-    if (this.about.first.rows) this.grid.take(0, this.about.first);
+    this.live = make("div", { class: "rows" }, this.bar.node, both);
+    this.live.hidden = true;
+    this.waits = make("p", { class: "note", role: "status" });
+    this.node = make("div", {}, this.waits, this.live);
     this.change();
+  }
+
+  hear() {
+    this.silence = "";
+    this.live.hidden = false;
+    this.waits.remove();
+    this.answered(Boolean(this.shown));
+  }
+
+  /** Nobody has answered: the static table is shown again. */
+  miss() {
+    this.silence = "No kernel answers. Run the cell again for the live view.";
+    this.answered(false);
+    this.tell();
+  }
+
+  remark(note) {
+    this.note = note;
+    this.tell();
   }
 
   /** Shows another view of the rows, or the same with what is there now. */
   change(fresh = false) {
     this.asking = Symbol("a question whose answer is still wanted");
     this.view = { ...this.grid.sort, ...this.bar.read() };
-    this.problem = "";
+    this.problem = this.note = "";
     this.load(0, this.asking, fresh);
   }
 
-  /** Asks for a block; while it is on its way, no other is asked for. */
+  /** A block of the rows, however far it is. */
+  async block(start, asking, fresh = false) {
+    let answer = { again: true };
+    for (let first = fresh; answer.again && asking === this.asking; first = false)
+      answer = await this.kernel.ask({ do: "rows", view: this.view, start, fresh: first });
+    return answer;
+  }
+
+  /** Shows a block; while it is on its way, no other is asked for. */
   async load(start, asking, fresh = false) {
     this.loading = asking;
-    const late = setTimeout(() => this.tell("Waiting for the kernel…"), 2_000);
+    const late = setTimeout(() => this.tell("Waiting for the kernel…"), SLOW);
     try {
-      let answer = { again: true };
-      for (let first = fresh; answer.again && asking === this.asking; first = false)
-        answer = await this.kernel.ask({ do: "rows", view: this.view, start, fresh: first });
+      const answer = await this.block(start, asking, fresh);
       if (asking !== this.asking) return;
       if (start === 0 && this.shown !== asking) this.grid.reset();
       this.shown = asking;
       this.grid.take(start, answer);
+      this.bar.offer(answer);
+      this.answered(true);
     } catch (error) {
       if (asking === this.asking) this.problem = error.message;
     } finally {
@@ -452,36 +187,66 @@ class Rows {
     if (start !== null && !this.loading && !this.problem) this.load(start, this.asking);
   }
 
-  async open(key) {
-    this.details.fill("Reading the document…");
+  /** Selects the rows between two places, and asks for those that are not at hand. */
+  async pickRange(one, other) {
+    const [asking, most] = [this.asking, MOST_PICKED - 1];
+    const end = Math.max(one - most, Math.min(one + most, other));
+    const [first, last] = [Math.min(one, end), Math.max(one, end)];
+    const found = [];
     try {
-      this.details.show(await this.kernel.ask({ do: "open", key }));
+      for (let start = first - (first % BLOCK_ROWS); start <= last; start += BLOCK_ROWS) {
+        const rows = this.grid.blocks.get(start) ?? (await this.block(start, asking)).rows;
+        if (asking !== this.asking) throw new Error("The rows changed. Select them again.");
+        found.push(...rows.slice(Math.max(0, first - start), last + 1 - start));
+      }
+      this.picking.add(found.map(([key]) => key));
+      if (end !== other) this.picking.full();
     } catch (error) {
-      this.details.fill(make("p", { class: "note", role: "alert" }, error.message));
+      this.remark(error.message);
     }
   }
 
+  async open(key) {
+    const reading = (this.reading = Symbol("the row whose details are wanted"));
+    this.details.fill("Reading the document…");
+    let answer, problem;
+    try {
+      answer = await this.kernel.ask({ do: "open", key });
+    } catch (error) {
+      problem = error.message;
+    }
+    if (reading !== this.reading) return;
+    const here = hasFocus(this.grid.node) || hasFocus(this.details.node);
+    if (answer) this.details.show(answer, here);
+    else this.details.fill(make("p", { class: "note", role: "alert" }, problem));
+  }
+
   close() {
+    this.reading = null;
     if (this.details.node.hidden) return;
     this.details.node.hidden = true;
     this.details.node.replaceChildren();
     this.grid.moveTo(this.grid.focus);
   }
 
-  tell(note = this.problem) {
+  tell(note = this.silence || this.problem || this.note) {
     const picked = this.picking.keys.length;
-    const facts = [counted(this.grid.total, "row")];
+    const { total, reach } = this.grid;
+    const facts = [counted(total, "row")];
+    if (reach < total)
+      facts.push(`the first ${reach.toLocaleString("en")} can be scrolled to: sort or filter`);
     this.bar.clear.disabled = !picked;
     if (picked) facts.push(`${picked.toLocaleString("en")} selected`);
     if (note) facts.push(note);
     this.bar.status.textContent = facts.join(" · ");
-    this.bar.status.classList.toggle("problem", Boolean(this.problem));
+    this.bar.status.classList.toggle("problem", Boolean(this.silence || this.problem));
+    this.waits.textContent = note;
   }
 
   remove() {
+    this.asking = this.reading = null;
     this.kernel.close();
     this.model.off("change:picked", this.repaint);
-    this.asking = null;
   }
 }
 
@@ -508,7 +273,9 @@ function picture(about) {
 
 function render({ model, el }) {
   const about = model.get("about");
-  const root = make("div", { class: `aisdk-explorer ${about.mark} tex2jax_ignore mathjax_ignore` });
+  const root = make("div", { class: "aisdk-explorer tex2jax_ignore mathjax_ignore" });
+  // The static table hides itself beside the class: not before there is something in its place.
+  const answered = (there) => root.classList.toggle(about.mark, there);
   root.addEventListener("keydown", (event) => {
     // Plain keys are ours: to the notebook around, they would be commands such as deleting a cell.
     if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
@@ -516,9 +283,10 @@ function render({ model, el }) {
   el.append(root);
   if (about.stages) {
     root.append(picture(about));
+    answered(true);
     return undefined;
   }
-  const rows = new Rows(model);
+  const rows = new Rows(model, answered);
   root.append(rows.node);
   const resized = new ResizeObserver(() => rows.grid.draw());
   resized.observe(rows.grid.node);

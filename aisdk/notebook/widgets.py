@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
 from typing import Any, Final, Generic, TypeVar
 
 from aisdk.core.results.frame import Column, Record, columns_of
 from aisdk.core.results.page import Page, Rows
 from aisdk.core.results.text import clean_text
 from aisdk.errors import AisdkError, ConfigError, DeadlineExceeded, InvalidInput, NotFound
-from aisdk.notebook.blocks import BLOCK_ROWS, HeldRows, Source, StoredRows, View
-from aisdk.notebook.cells import context, fields, keys, lines, shown_columns, stages
+from aisdk.notebook.blocks import BLOCK_ROWS, HeldRows, Source, View
+from aisdk.notebook.cells import (
+    LOOKED_AT,
+    context,
+    fields,
+    keys,
+    lines,
+    offered,
+    shown_columns,
+    stages,
+)
+from aisdk.notebook.stored import StoredRows
 
 __all__ = ["Explorer", "explore"]
 
@@ -20,15 +31,15 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 DEADLINE_S: Final = 20.0  # of one question: the kernel does nothing else meanwhile
-FIRST_ROWS: Final = 50  # that stand in the widget's state, for where no kernel answers
 MOST_PICKED: Final = 1_000
+IDENTITY: Final = ("query", "document_id", "start")
 
 
 class Explorer(Generic[T]):
     """Rows that are searched, sorted, filtered, opened and selected with mouse or keyboard.
 
-    Shown, it is the live view and, below it, the static table, which hides itself where the live
-    view is drawn: in a saved file without the state of widgets or in a terminal the table is there.
+    Shown, it is the live view and, below it, the static table, which hides itself where a kernel
+    answers the live view: in a saved file, without a kernel or in a terminal the table is there.
 
     Attributes:
         rows: The rows, or the page of the listing.
@@ -41,7 +52,9 @@ class Explorer(Generic[T]):
         self.beside = None if beside is None else Explorer(beside)
         self._source = _source(rows, beside)
         self._chosen: dict[str, Record] = {}
-        self._mark = f"aisdk-live-{secrets.token_hex(8)}"  # a class that the drawn view has
+        self._known = keys(columns_of(rows.item), rows.records)
+        # A class that the live view has while it is answered: the same whenever the table is.
+        self._mark = f"aisdk-live-{sha256(self._tables().encode()).hexdigest()[:16]}"
         pane: Any = _pane()
         self.view = pane(about=self._about(), layout={"flex": "1 1 20em", "min_width": "20em"})
         self.view.on_msg(self._answer)
@@ -78,11 +91,19 @@ class Explorer(Generic[T]):
         return {**bundle, "text/plain": "Run the cell for the live view of these rows."}
 
     def _still(self) -> dict[str, str]:
-        """The static table, hidden where a page has the live view."""
-        tables = "".join(rows._repr_html_() for rows in self._shown())
-        hide = f"body:has(.{self._mark}) div.{self._mark}-still{{display:none}}"
-        html = f'<style>{hide}</style><div class="{self._mark}-still">{tables}</div>'
+        """The static table, hidden where the output, or the page, has the live view."""
+        # JupyterLab has several notebooks in one page, of which one may have no kernel.
+        outputs = ".jp-OutputArea"
+        places = (outputs, f"body:not(:has({outputs}))")
+        hide = ",".join(f"{place}:has(.{self._mark}) div.{self._mark}-still" for place in places)
+        html = (
+            f"<style>{hide}{{display:none}}</style>"
+            f'<div class="{self._mark}-still">{self._tables()}</div>'
+        )
         return {"text/plain": repr(self), "text/html": html}
+
+    def _tables(self) -> str:
+        return "".join(rows._repr_html_() for rows in self._shown())
 
     def _about(self) -> dict[str, Any]:
         """What the browser is told once."""
@@ -90,34 +111,48 @@ class Explorer(Generic[T]):
         title = f"{type(self.rows).__name__} of {self.rows.item.__name__}"
         if self.rows.item.__name__ == "Stage":
             return {"title": title, "mark": self._mark, "stages": stages(records)}
-        first: dict[str, Any] = {}
         if isinstance(source, HeldRows):
-            block = source.block(View(), 0)
-            first = {"total": block.total, "rows": lines(block.rows[:FIRST_ROWS])}
-            records = [record for _, record in block.rows]
+            records = [record for _, record in source.block(View(), 0).rows]
         return {
             "title": title,
             "mark": self._mark,
             "searches": source.searches,
             "columns": shown_columns(source.columns, source.orders, records),
-            "keys": keys(columns_of(self.rows.item), self.rows.records),
-            "first": first,
+            **self._offered(),
         }
 
+    def _offered(self) -> dict[str, Any]:
+        """The keys of metadata to filter by."""
+        looked_at_all = isinstance(self._source, HeldRows) and len(self.rows) <= LOOKED_AT
+        return offered(self._known, all_known=looked_at_all)
+
     def _choose(self, change: Any) -> None:
-        """Keeps the rows that the browser has selected; what is no row of it is let go."""
-        chosen = {}
-        for key in change["new"][:MOST_PICKED]:
-            record = self._chosen.get(key) or self._raw(key)
-            if record is not None:
-                chosen[key] = record
+        """Keeps the rows that the browser has selected, and tells it of those that it cannot."""
+        wanted = list(dict.fromkeys(change["new"]))
+        chosen: dict[str, Record] = {}
+        note = (
+            "" if len(wanted) <= MOST_PICKED else f"At most {MOST_PICKED:,} rows can be selected."
+        )
+        try:
+            for key in wanted[:MOST_PICKED]:
+                record = self._chosen.get(key) or self._raw(key)
+                if record is not None:
+                    chosen[key] = record
+        except AisdkError as error:
+            chosen = {key: self._chosen[key] for key in wanted if key in self._chosen}
+            note = clean_text(str(error))
         self._chosen = chosen
+        if len(chosen) < len(wanted):
+            note = note or "Rows that are no longer there were not selected. Press Refresh."
+            self.view.picked = list(chosen)
+            self.view.send({"id": None, "note": note})
 
     def _raw(self, key: str) -> Record | None:
         """A row as the page has it, without the column of the place beside."""
-        if isinstance(self._source, HeldRows) and self._source.record(key) is not None:
+        record = self._source.record(key)
+        if record is not None and isinstance(self._source, HeldRows):
             return self.rows.records[int(key)]
-        return self._source.record(key)
+        return record
 
     def _answer(self, _view: object, question: Any, _buffers: object) -> None:
         """Answers a message of the browser; an error is an answer, as there is no cell for it."""
@@ -145,7 +180,9 @@ class Explorer(Generic[T]):
         block = self._source.block(View.read(asked.get("view")), start)
         if block is None:
             return {"again": True}
-        return {"total": block.total, "start": start, "rows": lines(block.rows)}
+        self._known |= keys(self._source.columns, [record for _, record in block.rows])
+        found = {"total": block.total, "start": start, "rows": lines(block.rows)}
+        return {**found, **self._offered()}
 
     def _opened(self, key: str) -> dict[str, Any]:
         """The fields of a row, and its chunk inside its document."""
@@ -194,18 +231,42 @@ def _source(rows: Rows[Any], beside: Rows[Any] | None) -> Source:
     columns, records = columns_of(rows.item), rows.records
     if beside is None:
         return HeldRows(columns, records)
-    there = {_place(beside, record): place for place, record in enumerate(beside.records, 1)}
-    places = [there.get(_place(rows, record)) for record in records]
+    names = _shared(rows, beside)
+    if not names:
+        return HeldRows(columns, records)
+    there = _places(beside, names)
+    places = [there.get(identity) for identity in _identities(rows, names)]
     return HeldRows(
         (columns[0], Column("beside", "int", nullable=True), *columns[1:]),
         [(record[0], place, *record[1:]) for record, place in zip(records, places, strict=True)],
     )
 
 
-def _place(rows: Rows[Any], record: Record) -> tuple[Any, ...]:
-    """What makes a row the same in two results: its document, and where in it."""
-    names = [column.name for column in columns_of(rows.item)]
-    return tuple(record[names.index(name)] for name in ("document_id", "start") if name in names)
+def _shared(rows: Rows[Any], beside: Rows[Any]) -> list[str]:
+    """What makes a row the same in two results: its document, where in it, and for which query.
+
+    Empty for rows without a document, of which none is the same.
+    """
+    both = [{column.name for column in columns_of(some.item)} for some in (rows, beside)]
+    shared = [name for name in IDENTITY if all(name in names for names in both)]
+    return shared if "document_id" in shared else []
+
+
+def _identities(rows: Rows[Any], names: list[str]) -> list[tuple[Any, ...]]:
+    columns = [column.name for column in columns_of(rows.item)]
+    places = [columns.index(name) for name in names]
+    return [tuple(record[place] for place in places) for record in rows.records]
+
+
+def _places(rows: Rows[Any], names: list[str]) -> dict[tuple[Any, ...], int]:
+    """Identity → place from 1 on, counted for each query anew; the first where there are many."""
+    queries = [column.name for column in columns_of(rows.item) if column.name == "query"]
+    counts: Counter[tuple[Any, ...]] = Counter()
+    there: dict[tuple[Any, ...], int] = {}
+    for query, identity in zip(_identities(rows, queries), _identities(rows, names), strict=True):
+        counts[query] += 1
+        there.setdefault(identity, counts[query])
+    return there
 
 
 def _wait(rows: Rows[Any], work: Callable[[], Awaitable[R]]) -> R:

@@ -12,7 +12,8 @@ import pytest
 from aisdk.core.results.frame import JSON, columns_of
 from aisdk.core.results.page import AsyncPage
 from aisdk.errors import InvalidInput
-from aisdk.notebook.blocks import BLOCK_ROWS, KEPT_BLOCKS, HeldRows, StoredRows, View
+from aisdk.notebook.blocks import BLOCK_ROWS, HeldRows, View
+from aisdk.notebook.stored import KEPT_BLOCKS, StoredRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +206,42 @@ def test_stored_rows_far_away_come_in_strides() -> None:
 
 
 def test_stored_rows_keep_a_few_blocks() -> None:
-    """What was looked at long ago is let go, and its rows are no longer at hand."""
+    """What was looked at long ago is let go; a row of it is read again when it is asked for."""
     listing = Numbers(100_000)
     rows = StoredRows(Item, listing, run)
-    for start in range(0, BLOCK_ROWS * (KEPT_BLOCKS + 1), BLOCK_ROWS):
+    for start in range(0, BLOCK_ROWS * (KEPT_BLOCKS + 5), BLOCK_ROWS):
         rows.block(View(), start)
-    assert rows.record("d0") is None
-    assert rows.record(f"d{BLOCK_ROWS}") == (f"d{BLOCK_ROWS}", BLOCK_ROWS)
+    read = len(listing.given)
+    assert rows.record(f"d{BLOCK_ROWS * KEPT_BLOCKS}") is not None
+    assert len(listing.given) == read
+    for number in (0, BLOCK_ROWS - 1, BLOCK_ROWS * 3):
+        assert rows.record(f"d{number}") == (f"d{number}", number)
+    assert listing.given[read:] == [BLOCK_ROWS, BLOCK_ROWS]
+    assert rows.record("d99999") is None
+
+
+def test_stored_rows_of_the_view_before_are_at_hand() -> None:
+    """They are still seen, and clicked, until the rows of the next view have come."""
+    rows = StoredRows(Item, Numbers(10_000), run)
+    rows.block(View(), 0)
+    rows.block(View(sort="number", descending=True), 0)
+    assert rows.record("d7") == ("d7", 7)
+    assert rows.record("d9999") == ("d9999", 9_999)
+    rows.renew()
+    assert rows.record("d9999") == ("d9999", 9_999)
+    rows.block(View(), 0)
+    rows.renew()
+    rows.block(View(), 400)
+    assert rows.record("d9999") is None
+
+
+def test_two_windows_on_stored_rows_both_arrive() -> None:
+    """Each goes on where its last question ended, although the other asked between."""
+    rows = StoredRows(Item, Numbers(300_000), run)
+    views = (View(), View(sort="number", descending=True))
+    for _ in range(7):
+        blocks = [rows.block(view, 150_000) for view in views]
+    assert [block.rows[0][1][1] for block in blocks if block] == [150_000, 149_999]
 
 
 def test_stored_rows_that_vanished_leave_a_short_block() -> None:

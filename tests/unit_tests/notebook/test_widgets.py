@@ -14,12 +14,13 @@ import pytest
 from nbconvert import HTMLExporter
 from payloads import PAYLOADS
 
-from aisdk.core.rag.types import Hit, Stage
+from aisdk.core.rag.types import Hit, QueryHit, Stage
 from aisdk.core.results.frame import JSON
 from aisdk.core.results.origin import Origin
 from aisdk.core.results.page import AsyncPage, Page, Rows
 from aisdk.core.results.text import clean_text
 from aisdk.errors import ConfigError, Unavailable
+from aisdk.notebook.pane import PARTS
 from aisdk.notebook.widgets import Explorer, explore
 
 R = TypeVar("R")
@@ -91,9 +92,9 @@ def test_explorer_answers_in_blocks(view: Explorer[Hit]) -> None:
 
 
 def test_explorer_tells_the_browser_little_ahead(view: Explorer[Hit]) -> None:
-    """The state has 50 rows, the columns that say something, and the keys of the metadata."""
+    """The columns that say something and the keys of the metadata; no row is in a saved state."""
     about = view.view.about
-    assert len(about["first"]["rows"]) == 50
+    assert "Title" not in str(about)
     assert [column["name"] for column in about["columns"]] == [
         *("rank", "score", "title", "source", "metadata")
     ]
@@ -188,6 +189,37 @@ def test_selected_rows_come_back_as_items_and_as_a_frame(view: Explorer[Hit]) ->
     assert len(view.selected) == 450
 
 
+def test_rows_that_cannot_be_selected_are_told_and_taken_back(view: Explorer[Hit]) -> None:
+    """Those that are gone, those that are too many, and those that cannot be read."""
+    sent: list[Any] = []
+    view.view.send = sent.append
+    view.view.picked = ["7", "450", "2"]
+    assert view.view.picked == ["7", "2"]
+    assert "no longer there" in sent.pop()["note"]
+    large = page_of([HITS[0]] * 1_200).explore()
+    large.view.send = sent.append
+    large.view.picked = [str(place) for place in range(1_100)]
+    assert (len(large.selected), len(large.view.picked)) == (1_000, 1_000)
+    assert sent.pop()["note"] == "At most 1,000 rows can be selected."
+    view._source = Unread(view._source)
+    view.view.picked = ["2", "7", "3"]
+    assert [hit.rank for hit in view.selected] == [3, 8]
+    assert view.view.picked == ["2", "7"]
+    assert "cannot be reached" in sent.pop()["note"]
+    assert sent == []
+
+
+class Unread:
+    """Rows of which none can be read any more."""
+
+    def __init__(self, rows: Any) -> None:
+        self.columns = rows.columns
+
+    def record(self, _key: str) -> Any:
+        """None is."""
+        raise Unavailable(dependency="postgres")
+
+
 def test_explorer_beside_another_tells_the_places_there() -> None:
     """The column ``beside`` has the place of the same chunk, and nothing where it is missing."""
     left, right = page_of(HITS[:3]), page_of([HITS[2], HITS[0]])
@@ -200,6 +232,43 @@ def test_explorer_beside_another_tells_the_places_there() -> None:
     bundle = view._still()
     assert bundle["text/html"].count("<table>") == 2
     assert bundle["text/plain"] == f"{left!r}\n\n{right!r}"
+
+
+def test_rows_of_many_queries_beside_others_tell_the_place_for_their_query() -> None:
+    """The same chunk under another key is another row; it has the place of its own query."""
+    here, there = (
+        Rows(QueryHit, [(query, *HITS[place]) for query, place in rows])
+        for rows in ([("a", 0), ("a", 1), ("b", 0)], [("a", 1), ("b", 2), ("b", 0), ("a", 0)])
+    )
+    found = ask(here.explore(beside=there), rows())
+    assert [line[2] for line in found["rows"]] == ["2", "1", "2"]
+    one = ask(page_of(HITS[:3]).explore(beside=there), rows())
+    assert [line[2] for line in one["rows"]] == ["2", "1", "1"]
+
+
+def test_rows_without_documents_stand_beside_others_without_a_place() -> None:
+    """Nothing makes a row the same there, so no column says that it is."""
+    limits = Rows(Stage, [("lexical", 1.5, 30, "BM25"), ("read", 0.5, None, "")])
+    notes = Rows(Plain, [(n,) for n in range(3)])
+    view = notes.explore(beside=notes)
+    assert [column["name"] for column in view.view.about["columns"]] == ["number"]
+    assert len(limits.explore(beside=limits)._live()) > 1
+    assert "beside" not in str(page_of(HITS).explore(beside=notes).view.about["columns"])
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A row without a document."""
+
+    number: int
+
+
+def test_keys_that_are_not_offered_are_told() -> None:
+    """Those of rows that were not read yet, and more than a list can hold."""
+    many = Rows(Evil, [(f"d{n}", "", {f"k{n:02}": 1}) for n in range(60)]).explore().view.about
+    assert (len(many["keys"]), many["keys_note"]) == (50, "the first 50 of 60 keys")
+    few = page_of(HITS).explore().view.about
+    assert (few["keys"], few["keys_note"]) == (["year"], "")
 
 
 def test_stages_become_a_picture() -> None:
@@ -237,10 +306,15 @@ def test_saved_explorer_is_a_static_table(view: Explorer[Hit]) -> None:
 
 
 def test_static_table_hides_beside_its_own_live_view(view: Explorer[Hit]) -> None:
-    """The class that the rule waits for is that of this view and of no other."""
+    """The class that the rule waits for is that of this table and of no other."""
     mark = view.view.about["mark"]
-    assert f"body:has(.{mark}) div.{mark}-still{{display:none}}" in view._still()["text/html"]
-    assert mark != page_of(HITS).explore().view.about["mark"]
+    assert f":has(.{mark}) div.{mark}-still" in view._still()["text/html"]
+    assert mark != page_of(HITS[:9]).explore().view.about["mark"]
+
+
+def test_saved_table_is_the_same_whenever_the_rows_are(view: Explorer[Hit]) -> None:
+    """A notebook that is run again changes nothing in its file."""
+    assert page_of(HITS).explore()._still() == view._still()
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +344,7 @@ def texts_in(message: Any) -> str:
     return "".join(map(texts_in, message)) if isinstance(message, list) else str(message)
 
 
-@pytest.mark.parametrize("file", ["explorer.js", "explorer.css"])
+@pytest.mark.parametrize("file", [*PARTS, "explorer.css"])
 def test_browser_side_makes_no_html_and_asks_nobody(file: str) -> None:
     """No way to make elements of text, no address, and no import."""
     source = (files("aisdk.notebook") / file).read_text("utf-8")
