@@ -16,6 +16,13 @@ __all__ = ["DisplayProgress", "choose_progress"]
 _EVERY_S = 0.1  # ten updates a second are all that an eye or a saved file needs
 _SURE_S = 2.0  # before, the time left is a guess
 _STYLE = "font-variant-numeric:tabular-nums"  # digits of one width: the text does not tremble
+# A bar is drawn by the browser in the colours of the system, which the notebook's may not be.
+_SCHEME = (
+    "<style>.aisdk-bar progress{color-scheme:light dark}"
+    ":is([data-jp-theme-light=true],.vscode-light) .aisdk-bar progress{color-scheme:light}"
+    ":is([data-jp-theme-light=false],.vscode-dark,.vscode-high-contrast:not(.vscode-light))"
+    " .aisdk-bar progress{color-scheme:dark}</style>"
+)
 
 
 class DisplayProgress:
@@ -66,11 +73,13 @@ class DisplayProgress:
             self._handle.update(self._bundle(), raw=True)
 
     def _bundle(self) -> dict[str, str]:
-        text = self._text()
+        text, bar = self._text(), self._bar()
+        scheme = _SCHEME if bar else ""
         return {
             "text/plain": text,
             # The bar stands first, so that it does not move when the text grows.
-            "text/html": f'<label style="{_STYLE}">{self._bar()}{escape(text)}</label>',
+            "text/html": f'{scheme}<label class="aisdk-bar" style="{_STYLE}">'
+            f"{bar}{escape(text)}</label>",
         }
 
     def _bar(self) -> str:

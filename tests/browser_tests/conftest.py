@@ -261,3 +261,13 @@ def run_in(see: Callable[[str], Any]) -> Iterator[Callable[..., Any]]:
     yield run
     for seen in opened:
         dress(seen, THEMES[0])
+
+
+@pytest.fixture
+def show(run_in: Any, lab: Any) -> Callable[..., Any]:
+    """Runs a notebook of these cells in a theme."""
+
+    def run(name: str, *cells: str, theme: str = THEMES[0]) -> Any:
+        return run_in(lab.write(name, *cells), theme)
+
+    return run

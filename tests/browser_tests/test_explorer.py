@@ -3,97 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from exploring import CONNECT, MANY, PUMPS, asked, is_quiet, rows_of, texts, told, wait_for
 from themes import THEMES
 
-Open = Callable[[str], Any]  # a notebook's name → a notebook in the browser
-
-CONNECT: Final = """
-%load_ext aisdk
-import os, uuid
-os.environ["AISDK_EMBEDDING"] = "none"
-import aisdk
-session = aisdk.connect(f"t-{uuid.uuid4().hex[:12]}")
-import json
-class Text:  # shown whole, where a text would be shortened
-    def __init__(self, text):
-        self.text = text
-    def _repr_pretty_(self, printer, cycle):
-        printer.text(json.dumps(self.text))
-"""
-PUMPS: Final = """
-from aisdk import Document
-filler = "Water flows down the hill and turns the wheel of the mill. " * 60
-session.documents.add([
-    Document(f"{filler}\\n\\nThe {'pump ' * n}of house {n} lifts water.\\n\\n{filler}",
-             source=f"house-{n:02}", title=f"House {n}", metadata={"year": 2000 + n})
-    for n in range(1, 31)
-], progress=False)
-view = session.rag.query("pump", top_k=30).explore()
-view
-"""
-MANY: Final = """
-import numpy as np
-from uuid import uuid5, NAMESPACE_URL
-async def put():
-    database = session.client._parts.database
-    columns = "tenant_id document_id source title metadata content_key size_bytes chunk_count state"
-    rows = [
-        (session.tenant_id, uuid5(NAMESPACE_URL, f"{session.tenant_id}/{n}"), f"s{n:06}",
-         f"Title {n}", '{"half": %d}' % (n >= 50_000), b"", 10, 0, "ready")
-        for n in range(100_000)
-    ]
-    async with database.bulk(session.tenant_id) as connection:
-        await connection.executemany(
-            f"INSERT INTO aisdk.documents ({columns.replace(' ', ', ')}) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)", rows)
-await session.client._portal.hop(put)
-view = session.documents.list().explore()
-sent, send = [], view.view.send
-def counting(message, *rest):
-    sent.append(len(message.get("rows", ())))
-    send(message, *rest)
-view.view.send = counting
-view
-"""
-
-HOSTILE: Final = """
-from aisdk import Document
-evil = [
-    "<script>window.__ran = 1</script> pump",
-    "<img src=x onerror='window.__ran = 2'> pump",
-    "<svg onload='window.__ran = 4'></svg> pump $x^2$",
-    "</option></select><img src=x onerror='window.__ran = 5'> pump",
-]
-session.documents.add(
-    [Document(t, source=t, title=t, metadata={t: t}) for t in evil], progress=False
-)
-session.rag.query("pump").explore()
-"""
-COLUMN: Final = """
-name => {
-  const root = document.querySelector('.aisdk-explorer');
-  const heads = [...root.querySelectorAll('[role=columnheader]')].map(head => head.innerText);
-  const grid = root.querySelector('.grid').getBoundingClientRect();
-  const top = root.querySelector('.head').getBoundingClientRect().bottom;
-  return [...root.querySelectorAll('.body [role=row]')]
-    .map(row => [row.getBoundingClientRect(), row.children[heads.indexOf(name)].textContent])
-    .filter(([box]) => box.bottom > top + 1 && box.top < grid.bottom - 1)
-    .sort(([one], [other]) => one.top - other.top)
-    .map(([, text]) => text);
-}
-"""
-EXPRESSION: Final = """
-async expression => {
-  const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-  const asked = {code: '', user_expressions: {it: expression}};
-  const {it} = (await kernel.requestExecute(asked).done).content.user_expressions;
-  return it.data?.['text/plain'] ?? `${it.ename}: ${it.evalue}`;
-}
-"""
 IN_VIEW: Final = """
 node => {
   const [all, one] = [node, node.querySelector('mark')].map(n => n.getBoundingClientRect());
@@ -116,53 +31,6 @@ SPOIL: Final = """
   document.querySelector('.aisdk-explorer .status').style.color = '#eee';
 }
 """
-
-
-@pytest.fixture
-def show(run_in: Any, lab: Any) -> Callable[..., Any]:
-    """Runs a notebook of these cells in a theme."""
-
-    def run(name: str, *cells: str, theme: str = THEMES[0]) -> Any:
-        return run_in(lab.write(name, *cells), theme)
-
-    return run
-
-
-def rows_of(seen: Any) -> Any:
-    """The rows that are drawn."""
-    return seen.page.locator(".aisdk-explorer .body [role=row]")
-
-
-def texts(seen: Any, name: str) -> list[str]:
-    """A column of the rows in view, from above."""
-    found: list[str] = seen.page.evaluate(COLUMN, name)
-    return found
-
-
-def wait_for(seen: Any, name: str, first: str) -> None:
-    """Waits until a column begins with a text."""
-    seen.page.wait_for_function(
-        f"([name, first]) => ({COLUMN})(name)[0] === first", arg=[name, first], timeout=20_000
-    )
-
-
-def told(seen: Any, text: str) -> None:
-    """Waits until the status says it."""
-    seen.page.wait_for_selector(f".aisdk-explorer .status:has-text('{text}')", timeout=20_000)
-
-
-def asked(seen: Any, expression: str) -> str:
-    """What the kernel makes of an expression."""
-    found: str = seen.page.evaluate(EXPRESSION, expression)
-    return found
-
-
-def is_quiet(seen: Any) -> bool:
-    """Whether nothing complained and nothing left this machine."""
-    assert seen.cell_errors() == []
-    assert seen.errors == []
-    assert seen.strangers() == []
-    return bool(seen.requests)
 
 
 def test_hits_are_sorted_by_a_click(show: Any) -> None:
@@ -291,6 +159,52 @@ def test_everything_works_by_keyboard(show: Any) -> None:
     assert is_quiet(seen)
 
 
+def test_rows_are_sorted_searched_and_selected_by_keyboard(show: Any) -> None:
+    """Enter and Space on a header, letters in the field, Space on a row; the focus stays."""
+    seen = show("explorer-typed", CONNECT, PUMPS)
+    wait_for(seen, "rank", "1")
+    press = seen.page.keyboard.press
+    head = seen.page.locator(".aisdk-explorer [role=columnheader]").filter(has_text="title")
+    field = seen.page.get_by_label("Search in these rows")
+    field.focus()
+    for _ in range(20):
+        press("Tab")
+        if seen.page.evaluate("document.activeElement.textContent") == "title":
+            break
+    orders = [("Enter", "House 1", "ascending"), ("Space", "House 9", "descending")]
+    for key, first, order in orders:
+        press(key)
+        wait_for(seen, "title", first)
+        assert head.get_attribute("aria-sort") == order
+        assert seen.page.evaluate("document.activeElement.textContent") == "title"
+        assert (
+            seen.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        )
+    press("Enter")
+    wait_for(seen, "rank", "1")
+    assert head.get_attribute("aria-sort") is None
+    for _ in range(20):
+        press("Shift+Tab")
+        if seen.page.evaluate("document.activeElement.type") == "search":
+            break
+    seen.page.keyboard.type("house-07")
+    told(seen, "1 row")
+    assert texts(seen, "title") == ["House 7"]
+    for _ in range(20):
+        press("Tab")
+        if seen.page.evaluate("document.activeElement.role") == "row":
+            break
+    press("Space")
+    told(seen, "1 selected")
+    assert asked(seen, "[hit.title for hit in view.selected]") == "['House 7']"
+    assert seen.page.evaluate("document.activeElement.ariaSelected") == "true"
+    press("Space")
+    seen.page.wait_for_function("document.activeElement.ariaSelected === 'false'")
+    assert asked(seen, "len(view.selected)") == "0"
+    assert seen.page.locator(".jp-Notebook .jp-Cell").count() == 2
+    assert is_quiet(seen)
+
+
 def test_page_that_is_loaded_again_has_its_rows(show: Any) -> None:
     """With the kernel alive the view goes on, its selection with it."""
     seen = show("explorer-reload", CONNECT, PUMPS)
@@ -345,6 +259,16 @@ def test_documents_are_ordered_filtered_and_selected_in_the_store(show: Any) -> 
     seen.page.locator(".aisdk-explorer .body .tick").first.click()
     told(seen, "1 selected")
     assert asked(seen, "list(view.selected.to_frame()['source'])") == "['s049999']"
+    grid = seen.page.locator(".aisdk-explorer .grid")
+    for row in range(1_000, 15_000, 1_000):  # more blocks than the kernel keeps
+        grid.evaluate(f"node => {{ node.scrollTop = {row} * 28; }}")
+        wait_for(seen, "source", f"s{49_999 - row:06}")
+        grid.evaluate("node => { node.scrollTop = 0; }")
+        wait_for(seen, "source", "s049999")
+    for place in (1, 4):
+        seen.page.locator(".aisdk-explorer .body .tick").nth(place).click()
+    told(seen, "3 selected")
+    assert asked(seen, "[row.source[4:] for row in view.selected]") == "['999', '998', '995']"
     assert is_quiet(seen)
 
 
@@ -380,22 +304,6 @@ def violations(seen: Any, axe: str) -> list[str]:
     return found
 
 
-def test_saved_explorer_shows_the_table_where_its_kernel_is_gone(show: Any, see: Open) -> None:
-    """Live, the table is hidden; in the saved file, opened with a new kernel, it is there."""
-    seen = show("explorer-saved", CONNECT, PUMPS)
-    wait_for(seen, "rank", "1")
-    table = seen.page.locator(".jp-OutputArea .aisdk-rows")
-    assert [table.count(), table.is_visible()] == [1, False]
-    seen.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
-    seen.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-    again = see("explorer-saved.ipynb")
-    table = again.page.locator(".jp-OutputArea .aisdk-rows")
-    table.wait_for(timeout=20_000)
-    again.keep("explorer_saved")
-    assert table.locator("tbody tr").count() == 30
-    assert again.page.locator(".aisdk-explorer").count() == 0
-
-
 def test_failing_questions_are_told_in_the_view(show: Any) -> None:
     """With the client closed, rows and details say why they are not there."""
     listing = "view = session.documents.list(limit=5).explore()\nview"
@@ -409,18 +317,3 @@ def test_failing_questions_are_told_in_the_view(show: Any) -> None:
     seen.keep("explorer_fails")
     assert is_quiet(seen)
     assert "Traceback" not in seen.lab.log.read_text()
-
-
-def test_hostile_rows_run_nothing(show: Any) -> None:
-    """Scripts in texts, titles, sources, keys and values of metadata stay text everywhere."""
-    seen = show("explorer-hostile", CONNECT, HOSTILE)
-    wait_for(seen, "rank", "1")
-    for place in range(4):
-        rows_of(seen).nth(place).click()
-        seen.page.locator(".aisdk-explorer .document mark").wait_for(timeout=20_000)
-    seen.keep("explorer_hostile")
-    assert seen.page.evaluate("window.__ran") is None
-    inside = ".aisdk-explorer :is(script, img, svg, iframe, style, a)"
-    assert seen.page.locator(inside).count() == 0
-    assert "window.__ran" in seen.page.locator(".aisdk-explorer .document").inner_text()
-    assert is_quiet(seen)

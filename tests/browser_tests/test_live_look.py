@@ -45,11 +45,12 @@ async () => {
 }
 """
 # The control: children that are texts become HTML.
-AS_HTML: Final = (
-    "  node.append(...children);",
-    "  for (const child of children) typeof child === 'string'"
-    " ? node.insertAdjacentHTML('beforeend', child) : node.append(child);",
-)
+TEXTS: Final = "  node.append(...children);"
+AS_HTML: Final = """
+  for (const child of children)
+    if (typeof child === 'string') node.insertAdjacentHTML('beforeend', child);
+    else node.append(child);
+"""
 # The colours of VS Code's own themes, and those that its page of widgets says for JupyterLab's.
 LAB: Final = (
     "--jp-layout-color0: white; --jp-content-font-color1: rgba(0,0,0,.87);"
@@ -166,7 +167,7 @@ def test_hostile_rows_do_nothing_in_the_live_view(window: Any) -> None:
 
 def test_hostile_rows_that_are_not_escaped_are_seen(window: Any) -> None:
     """The control: with texts as HTML, scripts run, foreign tags stand there, files are asked."""
-    live = Live(window, hostile_hits().explore(), change=lambda text: text.replace(*AS_HTML))
+    live = Live(window, hostile_hits().explore(), change=lambda text: text.replace(TEXTS, AS_HTML))
     live.page.wait_for_selector(".aisdk-explorer .body [role=row] >> nth=2", timeout=20_000)
     for row in (20, PAYLOADS.index("<style>@import 'https://example.org/x.css'</style>")):
         live.page.locator(".grid").evaluate(f"node => {{ node.scrollTop = 28 * {row}; }}")

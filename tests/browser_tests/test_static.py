@@ -176,6 +176,30 @@ def test_displays_are_accessible_in_every_theme(
     assert page.evaluate(AXE) == []
 
 
+@pytest.mark.parametrize("system", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("body", "scheme"),
+    [
+        ("data-jp-theme-light=true", "light"),
+        ("data-jp-theme-light=false", "dark"),
+        ("class=vscode-light", "light"),
+        ("class=vscode-dark", "dark"),
+        ("class=none", "light dark"),
+    ],
+)
+def test_bar_is_drawn_in_the_colours_of_the_notebook(
+    browser: Any, system: str, body: str, scheme: str
+) -> None:
+    """Not in those of the system, where the notebook has its own; an empty bar shows which."""
+    context = browser.new_context(color_scheme=system)
+    page = context.new_page()
+    bar = DisplayProgress("Adding", "documents", 9)._bundle()["text/html"]
+    page.set_content(f"<!doctype html><body {body}>{bar}")
+    seen = page.locator("progress")
+    assert seen.evaluate("node => getComputedStyle(node).colorScheme") == scheme
+    context.close()
+
+
 def test_faults_of_a_display_are_found_by_axe(themed: tuple[Any, str, str], axe: str) -> None:
     """The control: pale text, a table that the keyboard cannot scroll, a picture without a text."""
     page, _, frame = themed

@@ -8,6 +8,7 @@ import pytest
 
 import aisdk
 from aisdk.errors import InvalidInput
+from aisdk.notebook.stored import KEPT_BLOCKS
 
 
 @pytest.fixture
@@ -76,6 +77,37 @@ def test_explore_opens_and_selects_documents(filled: aisdk.Session) -> None:
     view.view.picked = [key]
     assert [document.source for document in view.selected] == ["s449"]
     assert list(view.selected.to_frame()["source"]) == ["s449"]
+
+
+def test_explore_selects_rows_that_were_let_go(filled: aisdk.Session) -> None:
+    """More blocks are looked at than are kept: the rows are read again, and none is dropped."""
+    more = [aisdk.Document(f"Rest {n}.", source=f"t{n:04}") for n in range(2_400)]
+    filled.documents.add(more, progress=False)
+    view = filled.documents.list(limit=5).explore()
+    blocks = [ask(view, do="rows", view={}, start=start)["rows"] for start in range(0, 2_850, 200)]
+    assert len(blocks) > KEPT_BLOCKS
+    picked = [blocks[0][3], blocks[14][7], blocks[1][199], blocks[2][0]]
+    view.view.picked = [line[0] for line in picked]
+    assert [document.source for document in view.selected] == [line[2] for line in picked]
+    filled.documents.delete("s005")
+    for _ in range(2):  # rows are at hand until those read anew have come
+        ask(view, do="rows", view={}, start=0, fresh=True)
+    gone = blocks[0][5][0]
+    sent: list[Any] = []
+    view.view.send = sent.append
+    view.view.picked = [*view.view.picked, gone, "none"]
+    assert len(view.selected) == 4
+    assert "no longer there" in sent[0]["note"]
+
+
+def test_explore_offers_the_keys_of_rows_as_they_are_read(filled: aisdk.Session) -> None:
+    """Those of the page at first, and then those of each block."""
+    rest = [aisdk.Document(f"Rest {n}.", source=f"t{n}", metadata={"new": n}) for n in range(3)]
+    filled.documents.add(rest, progress=False)
+    view = filled.documents.list(limit=5).explore()
+    assert view.view.about["keys"] == ["odd"]
+    assert view.view.about["keys_note"]
+    assert ask(view, do="rows", view={}, start=400)["keys"] == ["new", "odd"]
 
 
 def test_explore_opens_hits_in_their_documents(filled: aisdk.Session) -> None:
