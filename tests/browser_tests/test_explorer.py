@@ -268,7 +268,12 @@ def test_documents_are_ordered_filtered_and_selected_in_the_store(show: Any) -> 
     for place in (1, 4):
         seen.page.locator(".aisdk-explorer .body .tick").nth(place).click()
     told(seen, "3 selected")
+    for _ in range(50):  # JupyterLab sends one change after the other has been taken
+        if asked(seen, "len(view.selected)") == "3":
+            break
+        seen.page.wait_for_timeout(200)
     assert asked(seen, "[row.source[4:] for row in view.selected]") == "['999', '998', '995']"
+    told(seen, "3 selected")
     assert is_quiet(seen)
 
 
