@@ -107,11 +107,11 @@ def test_rows_stand_in_the_page_as_they_are_seen(draw: Draw) -> None:
     live.told("3,000 rows")
     for row in (40, 30, 10, 2_000, 1_990, 3):
         live.scroll(row)
-        assert live.places == sorted(live.places)
+        assert (places := live.places) == sorted(places)
     live.rows.nth(4).focus()
     for key in ("PageDown", "PageUp", "ArrowUp", "End", "ArrowUp", "Home"):
         live.page.keyboard.press(key)
-        assert live.places == sorted(live.places)
+        assert (places := live.places) == sorted(places)
 
 
 def test_more_rows_than_can_be_scrolled_to_are_told(draw: Draw) -> None:
