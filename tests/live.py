@@ -25,7 +25,7 @@ async ([source, style, about, windows, gone]) => {
     async pass(work) {
       if (host.gone) { host.held.push(work); return; }
       const {messages, picked} = await work();
-      if (JSON.stringify(picked) !== JSON.stringify(state.picked)) {
+      if (picked) {  // the kernel has another selection than it was given
         state.picked = picked;
         host.fire('change:picked');
       }
@@ -96,7 +96,8 @@ class Live:
             view.picked = picked
         else:
             view._handle_custom_msg(question, [])
-        return {"messages": list(self._sent), "picked": view.picked}
+        changed = view.picked if question is None and view.picked != picked else None
+        return {"messages": list(self._sent), "picked": changed}
 
     def told(self, text: str) -> None:
         """Waits until the status says it."""
