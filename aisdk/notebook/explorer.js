@@ -21,6 +21,12 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** The nodes of a cell: a text; or, where words matched, pieces, of which every second is marked. */
+function nodes(cell) {
+  if (typeof cell === "string") return [cell];
+  return cell.map((piece, place) => (place % 2 ? make("mark", {}, piece) : piece));
+}
+
 function debounced(work, milliseconds) {
   let timer;
   return () => {
@@ -129,8 +135,8 @@ class Details {
   show(answer) {
     const list = make("dl");
     for (const [name, text] of answer.fields)
-      list.append(make("dt", {}, name), make("dd", {}, text));
-    const mark = make("mark", {}, answer.chunk);
+      list.append(make("dt", {}, name), make("dd", {}, ...nodes(text)));
+    const mark = make("mark", { class: "chunk" }, ...nodes(answer.chunk));
     const text = make("div", { class: "document", tabindex: 0, role: "group",
       "aria-label": "Text of the document" }, answer.before, mark, answer.after);
     const note = make("p", { class: "note" }, answer.note);
@@ -290,7 +296,7 @@ class Grid {
   cells(values) {
     const tick = make("span", { role: "gridcell", class: "tick" });
     return [tick, ...this.about.columns.map(({ place, kind }) =>
-      make("span", { role: "gridcell", class: kind }, values ? values[place + 1] : "…"))];
+      make("span", { role: "gridcell", class: kind }, ...nodes(values ? values[place + 1] : "…")))];
   }
 
   moveTo(index) {

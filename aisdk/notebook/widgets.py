@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
 from aisdk.core.results.frame import Column, Record, columns_of
@@ -12,7 +13,7 @@ from aisdk.core.results.page import Page, Rows
 from aisdk.core.results.text import clean_text
 from aisdk.errors import AisdkError, ConfigError, DeadlineExceeded, InvalidInput, NotFound
 from aisdk.notebook.blocks import BLOCK_ROWS, HeldRows, Source, StoredRows, View
-from aisdk.notebook.cells import context, fields, keys, lines, shown_columns, stages
+from aisdk.notebook.cells import Cell, context, fields, keys, lines, shown_columns, stages
 
 __all__ = ["Explorer", "explore"]
 
@@ -50,7 +51,9 @@ class Explorer(Generic[T]):
     @property
     def selected(self) -> Rows[T]:
         """The rows that are selected, in the order in which they were; ``to_frame()`` works."""
-        return Rows(self.rows.item, list(self._chosen.values()), attrs=self.rows.attrs)
+        chosen = Rows(self.rows.item, list(self._chosen.values()), attrs=self.rows.attrs)
+        chosen.origin = self.rows.origin and replace(self.rows.origin, listing=None)
+        return chosen
 
     def __repr__(self) -> str:
         return "\n\n".join(map(repr, self._shown()))
@@ -93,7 +96,7 @@ class Explorer(Generic[T]):
         first: dict[str, Any] = {}
         if isinstance(source, HeldRows):
             block = source.block(View(), 0)
-            first = {"total": block.total, "rows": lines(block.rows[:FIRST_ROWS])}
+            first = {"total": block.total, "rows": self._lines(block.rows[:FIRST_ROWS])}
             records = [record for _, record in block.rows]
         return {
             "title": title,
@@ -145,7 +148,11 @@ class Explorer(Generic[T]):
         block = self._source.block(View.read(asked.get("view")), start)
         if block is None:
             return {"again": True}
-        return {"total": block.total, "start": start, "rows": lines(block.rows)}
+        return {"total": block.total, "start": start, "rows": self._lines(block.rows)}
+
+    def _lines(self, rows: Sequence[tuple[str, Record]]) -> list[list[Cell]]:
+        matched = self.rows.origin.matched if self.rows.origin else None
+        return lines(self._source.columns, rows, matched)
 
     def _opened(self, key: str) -> dict[str, Any]:
         """The fields of a row, and its chunk inside its document."""
@@ -155,13 +162,14 @@ class Explorer(Generic[T]):
         names = [column.name for column in columns_of(self.rows.item)]
         values = dict(zip(names, record, strict=True))
         document, failed = None, {}
-        origin = self.rows.origin if isinstance(self.rows, Page) else None
-        if origin is not None and "document_id" in values:
+        origin = self.rows.origin
+        find = origin.matched(record) if origin and origin.matched else None
+        if origin is not None and isinstance(self.rows, Page) and "document_id" in values:
             try:
                 document = _wait(self.rows, lambda: origin.text(str(values["document_id"])))
             except AisdkError as error:  # the row's own values can be shown all the same
                 failed = {"note": clean_text(str(error))}
-        return {"fields": fields(values), **context(values, document), **failed}
+        return {"fields": fields(values, find), **context(values, document, find), **failed}
 
 
 def explore(rows: Rows[T], beside: Rows[Any] | None = None) -> Explorer[T]:
