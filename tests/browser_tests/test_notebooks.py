@@ -159,7 +159,7 @@ def test_every_text_of_a_table_can_be_read(show: Any, lab: Any, theme: str) -> N
     table = seen.page.locator(".jp-OutputArea .aisdk-rows").last
     table.locator("summary").first.click()
     assert table.locator("details[open] p").first.is_visible()
-    marked = table.locator("mark").all_text_contents()
+    marked = table.locator(":not(summary) > mark").all_text_contents()  # whole: a fold cuts words
     assert len(marked) > 3
     assert {word.lower() for word in marked} == {"pump", "pumps"}
     table.locator("tbody tr").last.hover()

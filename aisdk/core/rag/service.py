@@ -6,8 +6,8 @@ import asyncio
 import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias, Unpack
 
 import msgpack
@@ -108,14 +108,15 @@ class RagService:
             >>> frame = session.rag.query("how do I parse a date?", top_k=5).to_frame()
         """
         request, vector = request_of(text, top_k, where, options)
-        origin = Origin(partial(self.text, tenant_id))
+        matched = None
         if vector is not None and _is_plain(request):
             rows = await self.store.dense_hits(tenant_id, None, vector, top_k)
             records = [_plain_record(rank, row) for rank, row in enumerate(rows, 1)]
         else:
             records, analyzer = await self._found(tenant_id, request, vector)
             if request.mode != "dense":
-                origin = replace(origin, matched=_matched(analyzer, lambda _: request.text))
+                matched = _matched(analyzer, lambda _: request.text)
+        origin = Origin(partial(self.text, tenant_id), matched=matched)
         return AsyncPage(Hit, records).from_origin(origin)
 
     @verb("rag.query_many", reads=True, bulk=True)
@@ -166,13 +167,13 @@ class RagService:
                 found += await together(*map(one, requests[start : start + 64 * PARALLEL]))
         pairs = zip(asked, found, strict=True)
         rows = [(key, *record) for (key, _), (records, _) in pairs for record in records]
-        origin = Origin(partial(self.text, tenant_id))
+        matched = None
         if rows and requests[0].mode != "dense":
             texts: dict[str, set[str]] = {}  # a key may stand for several
             for (key, _), request in zip(asked, requests, strict=True):
                 texts.setdefault(key, set()).add(request.text)
             matched = _matched(found[0][1], lambda row: "\n".join(texts[row[0]]))
-            origin = replace(origin, matched=matched)
+        origin = Origin(partial(self.text, tenant_id), matched=matched)
         return AsyncPage(QueryHit, rows).from_origin(origin)
 
     @verb("rag.explain", reads=True, cost=lambda text="", **_: tokens_of(text))
@@ -266,8 +267,15 @@ def warn_without_embedder() -> None:
 
 def _matched(analyzer: Analyzer, text_of: Callable[[Record], str]) -> Callable[[Record], Find]:
     """A hit → what finds the words that it shares with its query, once somebody looks."""
-    matcher = lru_cache(64)(partial(Matcher, analyzer))
-    return lambda hit: matcher(text_of(hit)).spans
+    matchers: dict[str, Matcher] = {}
+
+    def find(hit: Record) -> Find:
+        text = text_of(hit)
+        if text not in matchers:
+            matchers[text] = Matcher(analyzer, text)
+        return matchers[text].spans
+
+    return find
 
 
 def _given(vector: NDArray[np.float32]) -> Callable[[], Awaitable[NDArray[np.float32]]]:
