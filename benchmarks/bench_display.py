@@ -13,13 +13,21 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from aisdk.core.documents.types import DocumentInfo
+from aisdk.core.lexical import Analyzer, Matcher
 from aisdk.core.rag.types import Hit
-from aisdk.core.results import JSON, AsyncPage
+from aisdk.core.results import AsyncPage
+from aisdk.core.results.origin import Origin
+from aisdk.errors import NotFound
 
 ROWS = 10_000
 MOST_BYTES = 1_000_000
 MOST_S = 0.2
 WORDS = "A pump lifts the water & <heats> it on its way through the pumping house. "
+
+
+async def no_text(_: str) -> str:
+    """No document is at hand."""
+    raise NotFound
 
 
 def hits() -> AsyncPage[Hit]:
@@ -30,8 +38,8 @@ def hits() -> AsyncPage[Hit]:
         (n + 1, 1 / (n + 1), 9 / (n + 1), 0.5, f"{n:032x}", f"Title {n}", f"docs/{n}.md", *chunk)
         for n in range(ROWS)
     ]
-    attrs: dict[str, JSON] = {"terms": ["pump", "water", "hous"]}
-    return AsyncPage(Hit, records, attrs=attrs)
+    matcher = Matcher(Analyzer("english"), "pumps for the water of houses")
+    return AsyncPage(Hit, records).from_origin(Origin(no_text, matched=lambda _: matcher.spans))
 
 
 def documents() -> AsyncPage[DocumentInfo]:

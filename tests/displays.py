@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
@@ -12,11 +13,13 @@ import aisdk.core
 from aisdk.core.documents.types import StoredDocument, StoreInfo
 from aisdk.core.isolation.types import ProbeResult
 from aisdk.core.results.frame import Column, columns_of
+from aisdk.core.results.origin import Origin
 from aisdk.core.results.page import AsyncPage, Page, Rows
 from aisdk.core.runtime.verb import catalogue
 from aisdk.core.tenants.types import Receipt
+from aisdk.errors import NotFound
 
-__all__ = ["ITEMS", "OURS", "RECORDS", "displays", "record", "verbs"]
+__all__ = ["ITEMS", "OURS", "RECORDS", "displays", "marking", "record", "verbs"]
 
 OURS: Final = {
     *("caption", "details", "div", "label", "mark", "p", "progress", "span", "style", "summary"),
@@ -32,6 +35,17 @@ VALUES: Final[dict[str, Callable[[str], Any]]] = {
     "float": lambda _: 0.5,
     "time": lambda _: None,
 }
+
+
+async def no_text(_: str) -> str:
+    """No document is at hand."""
+    raise NotFound
+
+
+def marking(*parts: str) -> Origin:
+    """An origin of rows whose texts matched by these parts, wherever they stand."""
+    found = re.compile("|".join(map(re.escape, parts)))
+    return Origin(no_text, matched=lambda _: lambda text: map(re.Match.span, found.finditer(text)))
 
 
 def verbs() -> list[tuple[Any, Any]]:
@@ -59,6 +73,7 @@ def items() -> Iterator[type[Any]]:
 
 
 ITEMS: Final = list(items())
+MARKING: Final = marking("script", "<b", 'a"', "&")
 RECORDS: Final = sorted(
     {*ITEMS, StoredDocument, StoreInfo, Receipt}, key=lambda item: item.__name__
 )
@@ -72,12 +87,14 @@ def record(columns: tuple[Column, ...], text: str) -> tuple[Any, ...]:
 def displays(item: type[Any], texts: list[str]) -> dict[str, str]:
     """The HTML of each form in which rows of an item are shown."""
     records = [record(columns_of(item), text) for text in texts]
-    attrs: Any = {"terms": ["script", "<b", 'a"'], "note": texts[0]}
-    page = AsyncPage(item, records, attrs=attrs, cursor=texts[0])
+    attrs: Any = {"note": texts[0]}
+    page = AsyncPage(item, records, attrs=attrs, cursor=texts[0]).from_origin(MARKING)
     blocking = Page.of(page, lambda work: asyncio.run(work()))
     widget = blocking.explore()
+    rows = Rows(item, records, attrs=attrs)
+    rows.origin = MARKING
     return {
-        "rows": Rows(item, records, attrs=attrs)._repr_html_(),
+        "rows": rows._repr_html_(),
         "awaited page": page._repr_html_(),
         "page": blocking._repr_html_(),
         "saved widget": widget._still()["text/html"],

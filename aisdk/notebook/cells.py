@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 from aisdk.core.results.frame import Column, Record
-from aisdk.core.results.text import cell_text, clean_text, shared_decimals
+from aisdk.core.results.origin import Find
+from aisdk.core.results.text import (
+    SEARCHED,
+    cell_text,
+    clean_text,
+    marked_pieces,
+    shared_decimals,
+)
 from aisdk.notebook.blocks import metadata_of
 
 __all__ = ["LOOKED_AT", "context", "fields", "keys", "lines", "offered", "shown_columns", "stages"]
+
+Cell: TypeAlias = str | list[str]
+"""A text; or, where words in it matched, its pieces, of which every second is marked."""
 
 MOST_KEYS: Final = 50  # of metadata that are offered to filter by
 LOOKED_AT: Final = 1_000  # rows of a page whose metadata are looked at for them
@@ -18,20 +29,48 @@ LONGEST_FIELD: Final = 2_000
 AROUND: Final = 20_000  # characters of the document before and after the chunk
 SHORT: Final = 24  # characters of a text that says little when it stands in every row
 FIRST: Final = ("query", "rank", "beside", "score", "title", "text")  # what one looks for
+_SPACES: Final = re.compile(r"\s+")
 PLACES: Final = frozenset({"document_id", "start", "end"})  # for programs, which read the frame
 
 
-def lines(rows: Sequence[tuple[str, Record]]) -> list[list[str]]:
-    """The key and the texts of the cells of each row, each on one line."""
-    columns = zip(*(record for _, record in rows), strict=True)
-    decimals = [shared_decimals(column) for column in columns]
-    return [[key, *map(_cell, record, decimals)] for key, record in rows]
+def lines(
+    columns: Sequence[Column],
+    rows: Sequence[tuple[str, Record]],
+    matched: Callable[[Record], Find] | None = None,
+) -> list[list[Cell]]:
+    """The key of each row and its cells, each on one line.
+
+    Args:
+        columns: The columns of the rows.
+        rows: Their keys and values.
+        matched: A row → what finds the words in it to mark; ``None`` where there is nothing.
+    """
+    decimals = [shared_decimals(column) for column in zip(*(row for _, row in rows), strict=True)]
+    told: list[list[Cell]] = []
+    for key, row in rows:
+        find = matched(row) if matched else None
+        finds = [_searched(column.name, find) for column in columns]
+        told.append([key, *map(_cell, row, decimals, finds)])
+    return told
 
 
-def _cell(value: Any, decimals: int | None) -> str:
-    if isinstance(value, str):
-        value = value[: 4 * LONGEST_CELL]
-    return " ".join(cell_text(value, decimals).split())[:LONGEST_CELL]
+def _cell(value: Any, decimals: int | None, find: Find | None) -> Cell:
+    if not isinstance(value, str):
+        value = cell_text(value, decimals)
+    pieces = [_SPACES.sub(" ", piece) for piece in marked_pieces(value, 4 * LONGEST_CELL, find)]
+    pieces[0] = pieces[0].lstrip()
+    pieces[-1] = pieces[-1].rstrip()
+    room = LONGEST_CELL
+    for place, piece in enumerate(pieces):
+        pieces[place] = piece[:room]
+        room -= len(pieces[place])
+    while len(pieces) > 1 and not pieces[-1]:
+        del pieces[-1]
+    return _told(pieces)
+
+
+def _told(pieces: list[str]) -> Cell:
+    return pieces if len(pieces) > 1 else pieces[0]
 
 
 def shown_columns(
@@ -92,21 +131,28 @@ def stages(records: Sequence[Record]) -> list[dict[str, Any]]:
     ]
 
 
-def fields(values: Mapping[str, Any]) -> list[list[str]]:
+def fields(values: Mapping[str, Any], find: Find | None = None) -> list[list[Cell]]:
     """The names and texts of a row's values, without those that are missing and its long text."""
     return [
-        [name, cell_text(value)[:LONGEST_FIELD]]
+        [name, _told(marked_pieces(cell_text(value), LONGEST_FIELD, _searched(name, find)))]
         for name, value in values.items()
         if name != "text" and value is not None and value != ""
     ]
 
 
-def context(values: Mapping[str, Any], document: str | None) -> dict[str, str]:
+def _searched(name: str, find: Find | None) -> Find | None:
+    return find if name in SEARCHED else None
+
+
+def context(
+    values: Mapping[str, Any], document: str | None, find: Find | None = None
+) -> dict[str, Cell]:
     """The chunk of a row, and the document before and after it.
 
     Args:
         values: The row: ``text``, ``start`` and ``end`` if it is of a chunk.
         document: The document's text; ``None`` if it is not at hand.
+        find: What finds the words in the chunk to mark; ``None`` where there is nothing.
     """
     chunk = values.get("text") or ""
     before, after, note = "", "", ""
@@ -122,5 +168,6 @@ def context(values: Mapping[str, Any], document: str | None) -> dict[str, str]:
         cut = len(document or "") - len(after)
     if cut:
         note = f"{cut:,} more characters of the document are not shown."
-    parts = {"before": before, "chunk": chunk[:AROUND], "after": after, "note": note}
-    return {name: clean_text(part) for name, part in parts.items()}
+    parts = {"before": before, "after": after, "note": note}
+    cleaned: dict[str, Cell] = {name: clean_text(part) for name, part in parts.items()}
+    return {**cleaned, "chunk": _told(marked_pieces(chunk, AROUND, find))}

@@ -77,8 +77,8 @@ class Details {
   show(answer, focus) {
     const list = make("dl");
     for (const [name, text] of answer.fields)
-      list.append(make("dt", {}, name), make("dd", {}, text));
-    const mark = make("mark", {}, answer.chunk);
+      list.append(make("dt", {}, name), make("dd", {}, ...nodes(text)));
+    const mark = make("mark", { class: "chunk" }, ...nodes(answer.chunk));
     const text = make("div", { class: "document", tabindex: 0, role: "group",
       "aria-label": "Text of the document" }, answer.before, mark, answer.after);
     const note = make("p", { class: "note" }, answer.note);

@@ -22,6 +22,12 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** The nodes of a cell: a text; or, where words matched, pieces, of which every second is marked. */
+function nodes(cell) {
+  if (typeof cell === "string") return [cell];
+  return cell.map((piece, place) => (place % 2 ? make("mark", {}, piece) : piece));
+}
+
 function debounced(work, milliseconds) {
   let timer;
   return () => {

@@ -160,7 +160,7 @@ class Grid {
   cells(values) {
     const tick = make("span", { role: "gridcell", class: "tick" });
     return [tick, ...this.about.columns.map(({ place, kind }) =>
-      make("span", { role: "gridcell", class: kind }, values ? values[place + 1] : "…"))];
+      make("span", { role: "gridcell", class: kind }, ...nodes(values ? values[place + 1] : "…")))];
   }
 
   moveTo(index) {

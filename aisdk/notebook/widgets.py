@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final, Generic, TypeVar
 
@@ -15,6 +16,7 @@ from aisdk.errors import AisdkError, ConfigError, DeadlineExceeded, InvalidInput
 from aisdk.notebook.blocks import BLOCK_ROWS, HeldRows, Source, View
 from aisdk.notebook.cells import (
     LOOKED_AT,
+    Cell,
     context,
     fields,
     keys,
@@ -63,7 +65,9 @@ class Explorer(Generic[T]):
     @property
     def selected(self) -> Rows[T]:
         """The rows that are selected, in the order in which they were; ``to_frame()`` works."""
-        return Rows(self.rows.item, list(self._chosen.values()), attrs=self.rows.attrs)
+        chosen = Rows(self.rows.item, list(self._chosen.values()), attrs=self.rows.attrs)
+        chosen.origin = self.rows.origin and replace(self.rows.origin, listing=None)
+        return chosen
 
     def __repr__(self) -> str:
         return "\n\n".join(map(repr, self._shown()))
@@ -181,8 +185,12 @@ class Explorer(Generic[T]):
         if block is None:
             return {"again": True}
         self._known |= keys(self._source.columns, [record for _, record in block.rows])
-        found = {"total": block.total, "start": start, "rows": lines(block.rows)}
+        found = {"total": block.total, "start": start, "rows": self._lines(block.rows)}
         return {**found, **self._offered()}
+
+    def _lines(self, rows: Sequence[tuple[str, Record]]) -> list[list[Cell]]:
+        matched = self.rows.origin.matched if self.rows.origin else None
+        return lines(self._source.columns, rows, matched)
 
     def _opened(self, key: str) -> dict[str, Any]:
         """The fields of a row, and its chunk inside its document."""
@@ -192,13 +200,14 @@ class Explorer(Generic[T]):
         names = [column.name for column in columns_of(self.rows.item)]
         values = dict(zip(names, record, strict=True))
         document, failed = None, {}
-        origin = self.rows.origin if isinstance(self.rows, Page) else None
-        if origin is not None and "document_id" in values:
+        origin = self.rows.origin
+        find = origin.matched(record) if origin and origin.matched else None
+        if origin is not None and isinstance(self.rows, Page) and "document_id" in values:
             try:
                 document = _wait(self.rows, lambda: origin.text(str(values["document_id"])))
             except AisdkError as error:  # the row's own values can be shown all the same
                 failed = {"note": clean_text(str(error))}
-        return {"fields": fields(values), **context(values, document), **failed}
+        return {"fields": fields(values, find), **context(values, document, find), **failed}
 
 
 def explore(rows: Rows[T], beside: Rows[Any] | None = None) -> Explorer[T]:

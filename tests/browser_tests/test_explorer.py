@@ -11,7 +11,7 @@ from themes import THEMES
 
 IN_VIEW: Final = """
 node => {
-  const [all, one] = [node, node.querySelector('mark')].map(n => n.getBoundingClientRect());
+  const [all, one] = [node, node.querySelector('mark.chunk')].map(n => n.getBoundingClientRect());
   return node.scrollTop > 0 && one.top >= all.top && one.top < all.bottom - 20;
 }
 """
@@ -72,14 +72,16 @@ def test_hits_are_searched_and_filtered(show: Any) -> None:
 
 
 def test_hit_is_shown_inside_its_document(show: Any) -> None:
-    """A click opens it: the chunk is marked and in view, with the document around it."""
+    """A click opens it: the chunk, marked and in view with its matched words, in its document."""
     seen = show("explorer-open", CONNECT, PUMPS)
     wait_for(seen, "rank", "1")
     rows_of(seen).nth(2).click()
-    mark = seen.page.locator(".aisdk-explorer .document mark")
+    mark = seen.page.locator(".aisdk-explorer .document mark.chunk")
     mark.wait_for(timeout=20_000)
     seen.keep("explorer_details")
     assert mark.text_content() == json.loads(asked(seen, "Text(view.rows[2].text)"))
+    assert mark.locator("mark").all_text_contents() == ["pump"] * 29
+    assert set(rows_of(seen).first.locator("mark").all_text_contents()) == {"pump"}
     document = seen.page.locator(".aisdk-explorer .document")
     whole = json.loads(asked(seen, "Text(session.documents.get(view.rows[2].document_id).text)"))
     assert document.text_content() == whole
@@ -144,7 +146,7 @@ def test_everything_works_by_keyboard(show: Any) -> None:
     outline = "getComputedStyle(document.activeElement).outlineStyle"
     assert seen.page.evaluate(outline) == "solid"
     press("Enter")
-    seen.page.locator(".aisdk-explorer .document mark").wait_for(timeout=20_000)
+    seen.page.locator(".aisdk-explorer .document mark.chunk").wait_for(timeout=20_000)
     assert seen.page.evaluate("document.activeElement.className") == "details"
     press("Escape")
     assert seen.page.evaluate(focused) == 2
@@ -216,7 +218,7 @@ def test_page_that_is_loaded_again_has_its_rows(show: Any) -> None:
     seen.page.wait_for_selector(".aisdk-explorer .body [role=row]", timeout=60_000)
     told(seen, "30 rows · 1 selected")
     rows_of(seen).nth(2).click()
-    seen.page.locator(".aisdk-explorer .document mark").wait_for(timeout=20_000)
+    seen.page.locator(".aisdk-explorer .document mark.chunk").wait_for(timeout=20_000)
     assert is_quiet(seen)
 
 
@@ -287,7 +289,7 @@ def test_explorer_is_accessible_in_both_themes(show: Any, axe: str, theme: str) 
     wait_for(seen, "rank", "1")
     seen.page.locator(".aisdk-explorer .tick").nth(1).click()
     rows_of(seen).nth(2).click()
-    seen.page.locator(".aisdk-explorer .document mark").wait_for(timeout=20_000)
+    seen.page.locator(".aisdk-explorer .document mark.chunk").wait_for(timeout=20_000)
     seen.page.wait_for_timeout(500)
     seen.keep(f"explorer_{name}")
     assert violations(seen, axe) == []

@@ -201,7 +201,7 @@ def test_hostile_rows_run_nothing(run_in: Any, lab: Any) -> None:
         seen.page.keyboard.press("Escape")
         seen.page.keyboard.press("ArrowDown")
     seen.page.keyboard.press("Enter")
-    seen.page.locator(".aisdk-explorer .document mark").wait_for(timeout=20_000)
+    seen.page.locator(".aisdk-explorer .document mark.chunk").wait_for(timeout=20_000)
     seen.keep("explorer_hostile")
     assert seen.page.evaluate("executed") == []
     inside = ".aisdk-explorer :is(script, img, svg, iframe, style, a, object, video, b, math, form)"

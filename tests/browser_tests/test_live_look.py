@@ -128,7 +128,7 @@ def tour(live: Live, rows: int) -> dict[str, Any]:
     for place in range(rows):
         live.page.keyboard.press("Enter")
         live.page.wait_for_selector(".details dl")
-        mark = live.page.locator(".details .document mark")
+        mark = live.page.locator(".details .document mark.chunk")
         sums["chunks"].append(mark.evaluate("node => node.textContent"))
         live.page.evaluate("document.querySelector('.details').focus()")
         live.page.keyboard.press("Escape")
@@ -234,7 +234,7 @@ def test_colours_are_those_of_the_host(
     live.told("30 rows")
     live.page.locator(".tick").nth(1).click()
     live.rows.nth(2).click()
-    live.page.locator(".details mark").wait_for()
+    live.page.locator(".details mark.chunk").wait_for()
     assert page.evaluate(PAPER) == THEMES[theme][2]
     if pictures := request.config.getoption("--screenshots"):
         pictures.mkdir(parents=True, exist_ok=True)

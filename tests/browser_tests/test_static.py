@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
-from displays import ITEMS, OURS, RECORDS, displays, record
+from displays import ITEMS, OURS, RECORDS, displays, marking, record
 from payloads import PAYLOADS
 
 from aisdk.core.documents.types import DocumentInfo, SourceOutcome, StoredDocument
@@ -16,7 +16,7 @@ from aisdk.core.jobs.types import JobInfo
 from aisdk.core.rag.types import Hit, Stage
 from aisdk.core.results import html
 from aisdk.core.results.frame import columns_of
-from aisdk.core.results.page import Rows
+from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.usage.types import LimitInfo, UsageInfo
 from aisdk.errors import NotFound, RateLimited
 from aisdk.notebook.progress import DisplayProgress
@@ -79,7 +79,7 @@ def shown() -> dict[str, str]:
     usage = [(HOUR, "rag.query", 12, 0, 40, 18.5), (HOUR, "documents.add", 2, 1, 900, 118.2)]
     probe = ProbeResult(*record(columns_of(ProbeResult), "read by key"))
     values: dict[str, Any] = {
-        "hits": Rows(Hit, HITS, attrs={"terms": ["pump", "water"]}, cursor="x"),
+        "hits": AsyncPage(Hit, HITS, cursor="x").from_origin(marking("pump", "water")),
         "hit": Hit(*HITS[0]),
         "documents": Rows(DocumentInfo, [listed] * 3),
         "document": StoredDocument(*DOCUMENT, HOUR, HOUR, TEXT),

@@ -114,7 +114,7 @@ def test_explore_opens_hits_in_their_documents(filled: aisdk.Session) -> None:
     """Of one query and of many."""
     for page in (filled.rag.query("pumps", top_k=3), filled.rag.query_many(["pumps"], top_k=3)):
         found = ask(page.explore(), do="open", key="0")
-        assert found["before"] + found["chunk"] + found["after"] == page[0].text
+        assert found["before"] + "".join(found["chunk"]) + found["after"] == page[0].text
 
 
 def test_explore_keeps_to_the_rows_of_a_whole_page(filled: aisdk.Session) -> None:

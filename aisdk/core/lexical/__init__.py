@@ -5,6 +5,7 @@ from __future__ import annotations
 from aisdk.core.lexical.analysis import ANALYZER_VERSION, Analyzer, TermCounts, languages
 from aisdk.core.lexical.bm25 import Bm25, LexicalScores, score_chunks
 from aisdk.core.lexical.bucket import DamagedSegment, bucket_labels
+from aisdk.core.lexical.matching import Matcher
 from aisdk.core.lexical.merging import choose_merge
 from aisdk.core.lexical.segment import Segment, build_segment, merge_segments
 
@@ -14,6 +15,7 @@ __all__ = [
     "Bm25",
     "DamagedSegment",
     "LexicalScores",
+    "Matcher",
     "Segment",
     "TermCounts",
     "bucket_labels",

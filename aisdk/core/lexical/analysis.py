@@ -30,12 +30,12 @@ ANALYZER_VERSION = 1
 
 _PLAIN = "simple"
 _CACHED_WORDS = 100_000
-_LONGEST_WORD = 64
+LONGEST_WORD = 64
 
 # Letters, digits and underscores, with the marks of scripts that write vowels as marks; and numbers
 # with their separators, so that 3.11 stays one word.
 _MARKS = r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0971-\u0eff"
-_WORD = re.compile(rf"\d+(?:[.,]\d+)+|[\w{_MARKS}]+")
+WORD = re.compile(rf"\d+(?:[.,]\d+)+|[\w{_MARKS}]+")
 
 # Where the words of an identifier meet: parse|HTTP|Header, utf|8, get_|name; but not in mRNAs.
 _PART_BORDER = re.compile(
@@ -43,7 +43,7 @@ _PART_BORDER = re.compile(
 )
 
 # Scripts that put no space between words.
-_UNSPACED_RUN = re.compile(
+UNSPACED_RUN = re.compile(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
     "\uac00-\ud7af\U00020000-\U0003ffff]+)"
 )
@@ -136,7 +136,7 @@ class Analyzer:
                 for word, terms in zip(words, hashed, strict=True)
                 if terms is None
             }
-        self._remember({word: fresh[word] for word in fresh if len(word) <= _LONGEST_WORD})
+        self._remember({word: fresh[word] for word in fresh if len(word) <= LONGEST_WORD})
         return [
             fresh[word] if terms is None else terms
             for word, terms in zip(words, hashed, strict=True)
@@ -156,14 +156,14 @@ class Analyzer:
 
 
 def _split(text: str) -> list[str]:
-    return _WORD.findall(text if text.isascii() else unicodedata.normalize("NFKC", text))
+    return WORD.findall(text if text.isascii() else unicodedata.normalize("NFKC", text))
 
 
 def _parts(word: str) -> list[str]:
-    if len(word) > 1 and _UNSPACED_RUN.search(word):
-        runs = _UNSPACED_RUN.split(word)  # every second run is of the unspaced scripts
+    if len(word) > 1 and UNSPACED_RUN.search(word):
+        runs = UNSPACED_RUN.split(word)  # every second run is of the unspaced scripts
         return [*chain(*map(_parts, runs[::2])), *chain(*map(_pairs, runs[1::2]))]
-    if len(word) > _LONGEST_WORD:
+    if len(word) > LONGEST_WORD:
         return [word]
     parts = [part for part in _PART_BORDER.split(word) if part]
     if len(parts) < 2:

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Unpack
+from typing import Any, Final, TypeAlias, Unpack
 
 import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from aisdk.core.lexical import Analyzer
+from aisdk.core.lexical import Analyzer, Matcher
 from aisdk.core.rag.arguments import keyed, request_of
 from aisdk.core.rag.searching import Request, Search
 from aisdk.core.rag.store import RagStore
@@ -26,7 +26,8 @@ from aisdk.core.rag.types import (
     QueryOptions,
     Stage,
 )
-from aisdk.core.results.origin import Origin
+from aisdk.core.results.frame import Record
+from aisdk.core.results.origin import Find, Origin
 from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.results.progress import Later, fitting, silent
 from aisdk.core.runtime.cached import Cache, digest
@@ -43,6 +44,7 @@ __all__ = ["RagService"]
 PARALLEL: Final = 4
 EMBEDDING_TTL_S: Final = 3600
 VERSION: Final = "1"  # of what is kept, and of how it is found
+Answer: TypeAlias = tuple[list[tuple[Any, ...]], Analyzer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,16 @@ class RagService:
             >>> frame = session.rag.query("how do I parse a date?", top_k=5).to_frame()
         """
         request, vector = request_of(text, top_k, where, options)
+        matched = None
         if vector is not None and _is_plain(request):
             rows = await self.store.dense_hits(tenant_id, None, vector, top_k)
             records = [_plain_record(rank, row) for rank, row in enumerate(rows, 1)]
         else:
-            records = await self._found(tenant_id, request, vector)
-        return AsyncPage(Hit, records).from_origin(Origin(partial(self.text, tenant_id)))
+            records, analyzer = await self._found(tenant_id, request, vector)
+            if request.mode != "dense":
+                matched = _matched(analyzer, lambda _: request.text)
+        origin = Origin(partial(self.text, tenant_id), matched=matched)
+        return AsyncPage(Hit, records).from_origin(origin)
 
     @verb("rag.query_many", reads=True, bulk=True)
     async def query_many(
@@ -148,20 +154,27 @@ class RagService:
         free = asyncio.Semaphore(PARALLEL)
         begin = fitting if show else silent
 
-        async def one(request: Request) -> list[tuple[Any, ...]]:
+        async def one(request: Request) -> Answer:
             async with free:
                 await self.spend(tenant_id, tokens_of(request.text))
-                records = await self._found(tenant_id, request, None)
+                answer = await self._found(tenant_id, request, None)
             shown.advance()
-            return records
+            return answer
 
-        found: list[list[tuple[Any, ...]]] = []
+        found: list[Answer] = []
         with closing(Later(lambda: begin("Searching", "questions", len(requests)))) as shown:
             for start in range(0, len(requests), 64 * PARALLEL):
                 found += await together(*map(one, requests[start : start + 64 * PARALLEL]))
         pairs = zip(asked, found, strict=True)
-        rows = [(key, *record) for (key, _), records in pairs for record in records]
-        return AsyncPage(QueryHit, rows).from_origin(Origin(partial(self.text, tenant_id)))
+        rows = [(key, *record) for (key, _), (records, _) in pairs for record in records]
+        matched = None
+        if rows and requests[0].mode != "dense":
+            texts: dict[str, set[str]] = {}  # a key may stand for several
+            for (key, _), request in zip(asked, requests, strict=True):
+                texts.setdefault(key, set()).add(request.text)
+            matched = _matched(found[0][1], lambda row: "\n".join(texts[row[0]]))
+        origin = Origin(partial(self.text, tenant_id), matched=matched)
+        return AsyncPage(QueryHit, rows).from_origin(origin)
 
     @verb("rag.explain", reads=True, cost=lambda text="", **_: tokens_of(text))
     async def explain(
@@ -189,13 +202,13 @@ class RagService:
 
     async def _found(
         self, tenant_id: str, request: Request, vector: NDArray[np.float32] | None
-    ) -> list[tuple[Any, ...]]:
-        """The records of the hits, from the cache where it has them for the store as it is now."""
+    ) -> Answer:
+        """The hits' records, cached ones where they are of the store as it is now; its analyzer."""
         language, generation = await self.store.state(tenant_id)
         search = self._search(tenant_id, request, vector)
         analyzer = self.analyzer(language or "simple")
         if not self.cache_s:
-            return await search.run(analyzer)
+            return await search.run(analyzer), analyzer
 
         async def make() -> bytes:
             packed: bytes = msgpack.packb(await search.run(analyzer))
@@ -206,7 +219,7 @@ class RagService:
         name = request.digest(VERSION, str(generation), language or "", model, given)
         place = (tenant_id, "rag:query", name)
         packed = await self.cache.get_or_make(place, make, ttl_s=self.cache_s)
-        return [tuple(record) for record in msgpack.unpackb(packed)]
+        return [tuple(record) for record in msgpack.unpackb(packed)], analyzer
 
     def _search(
         self, tenant_id: str, request: Request, vector: NDArray[np.float32] | None
@@ -250,6 +263,19 @@ def warn_without_embedder() -> None:
     warnings.warn(
         f"No embedding model was found: searches use words only. {NO_EMBEDDER}", stacklevel=2
     )
+
+
+def _matched(analyzer: Analyzer, text_of: Callable[[Record], str]) -> Callable[[Record], Find]:
+    """A hit → what finds the words that it shares with its query, once somebody looks."""
+    matchers: dict[str, Matcher] = {}
+
+    def find(hit: Record) -> Find:
+        text = text_of(hit)
+        if text not in matchers:
+            matchers[text] = Matcher(analyzer, text)
+        return matchers[text].spans
+
+    return find
 
 
 def _given(vector: NDArray[np.float32]) -> Callable[[], Awaitable[NDArray[np.float32]]]:

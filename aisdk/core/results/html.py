@@ -14,7 +14,8 @@ from html import escape
 from typing import Any, Final
 
 from aisdk.core.results.frame import Column, Record
-from aisdk.core.results.text import Preview, cell_text, shared_decimals
+from aisdk.core.results.origin import Find
+from aisdk.core.results.text import SEARCHED, Preview, cell_text, marked_pieces, shared_decimals
 
 __all__ = ["render_html", "render_record"]
 
@@ -90,8 +91,7 @@ def render_record(title: str, fields: Iterable[tuple[str, Any]]) -> str:
     Long texts are folded into ``details`` and kept up to 2,000 characters; ids are shown whole.
     """
     rows = "".join(
-        f'<tr><th scope="row">{_named(name)}</th>{_cell(value, None)}</tr>'
-        for name, value in fields
+        f'<tr><th scope="row">{_named(name)}</th>{_cell(value)}</tr>' for name, value in fields
     )
     return _framed(title, f"<tbody>{rows}</tbody>")
 
@@ -151,18 +151,18 @@ def _is_number(column: Column) -> bool:
 
 def _rows(preview: Preview, shown: list[int]) -> Iterator[str]:
     """The table rows, as many as are shown."""
-    marks = _marks(preview.terms)
     records = preview.records[:_MOST_ROWS]
     decimals = {place: shared_decimals(record[place] for record in records) for place in shown}
     wholes = _wholes(preview.columns, records)
     none = [None] * len(records)
     size = 0
     for number, record in enumerate(records):
+        find = preview.matched(record) if preview.matched else None
         row = "".join(
             (
                 _number(record[place], decimals[place], wholes.get(place, none)[number])
                 if _is_number(preview.columns[place])
-                else _named_cell(preview.columns[place].name, record[place], marks)
+                else _named_cell(preview.columns[place].name, record[place], find)
             )
             for place in shown
         )
@@ -201,45 +201,29 @@ def _bar(value: Any, whole: Any) -> str:
     return f'<span class="bar" style="background-size:{percent:d}% 100%"></span>'
 
 
-def _named_cell(name: str, value: object, marks: re.Pattern[str] | None) -> str:
+def _named_cell(name: str, value: object, find: Find | None) -> str:
     if name.endswith("_id") and isinstance(value, str) and _UUID.fullmatch(value):
         return f"<td>{value[:8]}…</td>"
-    return _cell(value, marks)
+    return _cell(value, find if name in SEARCHED else None)
 
 
-def _cell(value: object, marks: re.Pattern[str] | None) -> str:
-    if isinstance(value, str):  # cut first: it may be very long
-        text, length = cell_text(value[:_MOST_TEXT]), len(value)
-    else:
-        text = cell_text(value)
-        length = len(text)
-    cut = length - _MOST_TEXT
+def _cell(value: object, find: Find | None = None) -> str:
+    text = value if isinstance(value, str) else cell_text(value)
     if len(text) <= _SHORT:
-        return f"<td>{_marked(text, marks)}</td>"
+        return f"<td>{_marked(text, _SHORT, find)}</td>"
     if len(text) <= _SUMMARY:
-        return f'<td class="long">{_marked(text, marks)}</td>'
+        return f'<td class="long">{_marked(text, _SUMMARY, find)}</td>'
+    cut = len(text) - _MOST_TEXT
     beyond = f" … {cut:,} more characters" if cut > 0 else ""
-    summary = _marked(text[:_SUMMARY].rstrip(), marks)
     return (
-        f'<td class="long"><details><summary>{summary}…</summary>'
-        f"<p>{_marked(text[:_MOST_TEXT], marks)}{beyond}</p></details></td>"
+        f'<td class="long"><details><summary>{_marked(text, _SUMMARY, find).rstrip()}…</summary>'
+        f"<p>{_marked(text, _MOST_TEXT, find)}{beyond}</p></details></td>"
     )
 
 
-def _marks(terms: tuple[str, ...]) -> re.Pattern[str] | None:
-    """Finds the words that begin with one of the terms."""
-    if not terms:
-        return None
-    stems = "|".join(re.escape(term) for term in sorted(terms, key=len, reverse=True))
-    return re.compile(rf"\b(?:{stems})\w*", re.IGNORECASE)
-
-
-def _marked(text: str, marks: re.Pattern[str] | None) -> str:
-    """The text escaped, with the matched words marked."""
-    if marks is None:
-        return escape(text)
-    parts, place = [], 0
-    for match in marks.finditer(text):
-        parts += [escape(text[place : match.start()]), f"<mark>{escape(match[0])}</mark>"]
-        place = match.end()
-    return "".join([*parts, escape(text[place:])])
+def _marked(text: str, most: int, find: Find | None) -> str:
+    """The first characters escaped, with the matched words marked."""
+    return "".join(
+        f"<mark>{escape(piece)}</mark>" if number % 2 else escape(piece)
+        for number, piece in enumerate(marked_pieces(text, most, find))
+    )

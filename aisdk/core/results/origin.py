@@ -1,12 +1,17 @@
-"""Origin: what a live view may ask of the verbs behind a page."""
+"""Origin: what displays and live views may ask of the verbs behind a page."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-__all__ = ["Listing", "Origin"]
+from aisdk.core.results.frame import Record
+
+__all__ = ["Find", "Listing", "Origin"]
+
+Find: TypeAlias = Callable[[str], Iterable[tuple[int, int]]]
+"""Where a text has matched words: their beginnings and ends, from left to right, apart."""
 
 
 class Listing(Protocol):
@@ -35,12 +40,18 @@ class Listing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the rows of a page come from.
+    """Where the rows of a page come from; it stays in its process, pickled it is ``None``.
 
     Attributes:
         text: A document_id → the document's text.
         listing: The whole listing; ``None`` where a page is all there is.
+        matched: A row → what finds the words in its title, heading and text that it was found by;
+            ``None`` where words were not searched.
     """
 
     text: Callable[[str], Awaitable[str]]
     listing: Listing | None = None
+    matched: Callable[[Record], Find] | None = None
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()

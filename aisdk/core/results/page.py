@@ -47,13 +47,9 @@ class Hop(Protocol):
 
 
 class AsyncPage(Rows[T]):
-    """A page whose further pages are awaited; iterating over it gives its own rows.
+    """A page whose further pages are awaited; iterating over it gives its own rows."""
 
-    Attributes:
-        origin: Where the rows come from, where that is known.
-    """
-
-    __slots__ = ("_fetch", "_hop", "origin")
+    __slots__ = ("_fetch", "_hop")
 
     _more: ClassVar[str] = "await page.next()"
 
@@ -78,7 +74,6 @@ class AsyncPage(Rows[T]):
         super().__init__(item, records, cursor=cursor, attrs=attrs)
         self._fetch = fetch
         self._hop: Hop = _stay
-        self.origin: Origin | None = None
 
     def hopping(self, hop: Hop) -> AsyncPage[T]:
         """The same page, whose next pages are fetched through ``hop``."""
@@ -89,7 +84,7 @@ class AsyncPage(Rows[T]):
         return page
 
     def from_origin(self, origin: Origin | None) -> AsyncPage[T]:
-        """The same page, from an origin that live views may ask."""
+        """The same page, from an origin that displays may ask."""
         page = AsyncPage(
             self.item, self.records, cursor=self.cursor, attrs=self.attrs, fetch=self._fetch
         )
@@ -180,6 +175,7 @@ class Page(Rows[T]):
             progress: How ``collect()`` shows its progress; by default what fits the place.
         """
         super().__init__(source.item, source.records, cursor=source.cursor, attrs=source.attrs)
+        self.origin = source.origin
         self._source = source
         self._call = call
         self._progress = progress
@@ -223,11 +219,6 @@ class Page(Rows[T]):
         source = self._source
         whole = self._call(lambda: source.collect(max_rows=max_rows, progress=shown))
         return Page(whole, self._call, self._progress)
-
-    @property
-    def origin(self) -> Origin | None:
-        """Where the rows come from, where that is known."""
-        return self._source.origin
 
     def wait(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """The result of a coroutine function run on the loop of the connections."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from aisdk.core.results.frame import JSON, Record, columns_of, make_item, to_frame, to_table
+from aisdk.core.results.origin import Origin
 from aisdk.core.results.text import Preview, render_text
 from aisdk.errors import InvalidInput
 
@@ -32,11 +33,11 @@ class Rows(Generic[T]):
         item: The dataclass of the rows; its annotations are the columns.
         records: The values of each row in the order of the columns.
         cursor: Where the next page begins, or None after the last one.
-        attrs: Small JSON-safe facts about the call; they travel to ``frame.attrs``. A list of
-            ``terms`` among them has the words that begin with one marked in the HTML display.
+        attrs: Small JSON-safe facts about the call; they travel to ``frame.attrs``.
+        origin: Where the rows come from, where that is known.
     """
 
-    __slots__ = ("_table", "attrs", "cursor", "item", "records")
+    __slots__ = ("_table", "attrs", "cursor", "item", "origin", "records")
 
     _more: ClassVar[str] = "page.cursor"
 
@@ -52,6 +53,7 @@ class Rows(Generic[T]):
         self.records = records
         self.cursor = cursor
         self.attrs = attrs or {}
+        self.origin: Origin | None = None
         self._table: pa.Table | None = None
 
     @property
@@ -160,9 +162,8 @@ class Rows(Generic[T]):
     def _preview(self) -> Preview:
         title = f"{type(self).__name__}[{self.item.__name__}]"
         more = self._more if self.has_more else ""
-        terms = self.attrs.get("terms")
-        marked = tuple(map(str, terms)) if isinstance(terms, list) else ()
-        return Preview(title, columns_of(self.item), self.records, more, marked)
+        matched = self.origin.matched if self.origin else None
+        return Preview(title, columns_of(self.item), self.records, more, matched)
 
     def _column(self, name: str) -> str:
         names = [column.name for column in columns_of(self.item)]

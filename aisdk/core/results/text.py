@@ -5,35 +5,52 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 from unicodedata import combining, east_asian_width
 
 from pydantic_core import to_json
 
 from aisdk.core.results.frame import Column, Record
+from aisdk.core.results.origin import Find
 
-__all__ = ["Preview", "cell_text", "clean_text", "render_text", "shared_decimals"]
+__all__ = [
+    "SEARCHED",
+    "Preview",
+    "cell_text",
+    "clean_text",
+    "marked_pieces",
+    "render_text",
+    "shared_decimals",
+]
+
+SEARCHED = frozenset({"title", "heading", "text"})
+"""The columns whose words the lexical index holds: matched words are marked in these."""
 
 _SHOWN_ROWS = 10
 _WIDEST = 48  # columns of the terminal that one cell may take
 _NARROWEST = 8
 _GAP = "  "
 _TINY, _HUGE = 1e-4, 1e15  # beyond them, a float reads better with an exponent
+_CUT_WORD = 100  # characters behind a cut that tell which word was cut
 _JOINERS = "\u200c\u200d"  # shape letters and emoji; all other invisible characters are replaced
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a display may know about rows; ``more`` says how to get more, ``terms`` are marked."""
+    """What a display may know about rows.
+
+    ``more`` says how to get more; ``matched`` gives for a row what finds the words to mark.
+    """
 
     title: str
     columns: tuple[Column, ...]
     records: Sequence[Record]
     more: str = ""
-    terms: tuple[str, ...] = ()
+    matched: Callable[[Record], Find] | None = None
 
     def count(self, shown: int) -> str:
         """How many of the rows are shown, and how to get more."""
@@ -69,6 +86,19 @@ def cell_text(value: Any, decimals: int | None = None) -> str:
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
     return clean_text(_nested_text(value))
+
+
+def marked_pieces(text: str, most: int, find: Find | None) -> list[str]:
+    """The first ``most`` characters as cleaned text in pieces, of which every second is marked.
+
+    A word that is cut is marked where it would be as a whole. Only the first and the last piece
+    may be empty.
+    """
+    shown, places = text[:most], [0]
+    for start, end in find(text[: most + _CUT_WORD]) if find else ():
+        if start < len(shown):
+            places += [start, min(end, len(shown))]
+    return [clean_text(shown[start:end]) for start, end in pairwise([*places, len(shown)])]
 
 
 def _number_text(value: float, decimals: int | None) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from displays import marking
 from hypothesis import given
 from hypothesis import strategies as st
 from payloads import PAYLOADS
 
+from aisdk.core.lexical import Analyzer, Matcher
 from aisdk.core.results import html
 from aisdk.core.results.frame import Column
 from aisdk.core.results.html import _cell, render_html, render_record
@@ -97,10 +100,18 @@ class Found(HTMLParser):
         self.problems.append(f"unknown declaration {data}")
 
 
-def page_html(*texts: str, title: str = "Page[Row]", terms: tuple[str, ...] = ()) -> str:
-    """The HTML of one row a text."""
+def page_html(*texts: str, title: str = "Page[Row]", parts: tuple[str, ...] = ()) -> str:
+    """The HTML of one row a text, with these parts marked."""
     records = [(text, 1) for text in texts]
-    return render_html(Preview(title, COLUMNS, records, "page.next()", terms))
+    matched = marking(*parts).matched if parts else None
+    return render_html(Preview(title, COLUMNS, records, "page.next()", matched))
+
+
+def marks(text: str, query: str) -> list[str]:
+    """What is marked in a text for a query: first folded, then unfolded."""
+    find = Matcher(Analyzer("english"), query).spans
+    shown = render_html(Preview("", COLUMNS, [(text, 1)], "", lambda _: find))
+    return [unescape(mark) for mark in re.findall("<mark>(.*?)</mark>", shown)]
 
 
 @pytest.mark.parametrize("repeat", [1, 20], ids=["short", "folded"])
@@ -108,7 +119,7 @@ def page_html(*texts: str, title: str = "Page[Row]", terms: tuple[str, ...] = ()
 def test_render_hostile_text_stays_text(payload: str, repeat: int) -> None:
     """No element, attribute or comment appears that is not ours, and the text is all there."""
     text = payload * repeat
-    found = Found(page_html(text, terms=("script", "alert", "<b", "mark")))
+    found = Found(page_html(text, parts=("script", "alert", "<b", "mark")))
     assert found.problems == []
     assert clean_text(text) in found.cells[:2]
 
@@ -116,7 +127,7 @@ def test_render_hostile_text_stays_text(payload: str, repeat: int) -> None:
 @given(st.text(alphabet=st.characters() | st.sampled_from("<>&\"'/=! -scriptonx"), max_size=300))
 def test_render_any_text_stays_text(text: str) -> None:
     """The same for text that nobody thought of, also in the title and as a term."""
-    found = Found(page_html(text, title=text, terms=(text,) if text else ()))
+    found = Found(page_html(text, title=text, parts=(text,) if text else ()))
     assert found.problems == []
 
 
@@ -165,14 +176,41 @@ def test_render_long_text_is_folded_and_cut_with_a_count() -> None:
 
 def test_render_long_values_are_cut_with_a_count_too() -> None:
     """Metadata as well as text."""
-    assert " more characters</p>" in _cell({"key": "a" * 5_000}, None)
-    assert " more characters</p>" not in _cell({"key": "a" * 500}, None)
+    assert " more characters</p>" in _cell({"key": "a" * 5_000})
+    assert " more characters</p>" not in _cell({"key": "a" * 500})
 
 
-def test_render_terms_mark_the_words_that_begin_with_them() -> None:
-    """A stem marks the forms of its word, without regard to case, and nothing within words."""
-    shown = page_html("Parsing a sparse parser", terms=("pars",))
-    assert "<mark>Parsing</mark> a sparse <mark>parser</mark>" in shown
+def test_render_marks_whole_words_that_matched() -> None:
+    """Forms of the word and what its apostrophe leaves, and nothing within other words."""
+    assert marks("City's cities, not citizens", "city") == ["City's", "cities"]
+    assert marks("A pumpkin is no pump", "pumps") == ["pump"]
+
+
+def test_render_marks_only_columns_that_are_searched() -> None:
+    """Titles, headings and texts; no source, no metadata."""
+    names = ("title", "heading", "text", "source", "search")
+    columns = [*(Column(name, "text", False) for name in names), Column("metadata", "json", False)]
+    find = Matcher(Analyzer("english"), "exact").spans
+    row = (*["exact"] * 5, {"exact": "exact"})
+    shown = render_html(Preview("", tuple(columns), [row], "", lambda _: find))
+    assert shown.count("<td><mark>exact</mark></td>") == shown.count("<mark>") == 3
+
+
+def test_render_marks_a_word_that_is_cut_as_the_word_it_is() -> None:
+    """Where a text is folded and where it ends: what is left of "citizen" looks like "citi"."""
+    for most in (120, 2_000):
+        before = ". ".rjust(most - 4, ".")  # so that four letters of the word are shown
+        assert set(marks(before + "citizen" + " and" * 30, "city")) == set()
+        assert "citi" in marks(before + "cities" + " and" * 30, "city")
+        assert "City" in marks(before + "City's" + " and" * 30, "city")
+
+
+def test_render_escapes_what_is_marked() -> None:
+    """Around a word, and inside of it."""
+    shown = page_html("<b>city</b>", "a<b", parts=("<b", "city"))
+    assert "<mark>&lt;b</mark>&gt;<mark>city</mark>&lt;/b&gt;" in shown
+    assert "a<mark>&lt;b</mark>" in shown
+    assert marks("<i>city's</i> \u202ecity\u202c", "city") == ["city's", "city"]
 
 
 @pytest.mark.parametrize("text", ["x", "<&>'\"" * 1_000, "語" * 3_000])

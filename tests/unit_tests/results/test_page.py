@@ -303,10 +303,3 @@ def test_blocking_collect_without_progress_shows_none() -> None:
     tally = Tally()
     Page.of(Listing(9, 3).page(), Portal().call, tally.start).collect(progress=False)
     assert tally.started == []
-
-
-def test_terms_among_the_facts_are_marked_in_html() -> None:
-    """A search may say which words it matched."""
-    attrs: dict[str, JSON] = {"terms": ["odd"]}
-    page = AsyncPage(Row, [(1, '{"odd":true}')], attrs=attrs)
-    assert "<mark>odd</mark>" in page._repr_html_()
