@@ -70,13 +70,14 @@ class Parts(Foundation):
     def runner(self) -> Any:
         """Works on jobs."""
         from aisdk.core.documents.types import SourceOutcome
+        from aisdk.core.jobs.host import host_of
         from aisdk.core.jobs.runner import Runner
         from aisdk.core.jobs.store import JobStore
         from aisdk.core.jobs.types import Kind
         from aisdk.core.runtime.logging import logger
 
         kinds = {"documents.add": Kind(SourceOutcome, self._add)}
-        return Runner(JobStore(self.database), kinds, logger())
+        return Runner(JobStore(self.database), kinds, logger(), host_of(self._settings.home))
 
     async def _add(self, *given: Any) -> Any:
         """Does a job of ``documents.add``; that domain is made later than the runner."""

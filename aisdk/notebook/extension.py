@@ -11,6 +11,7 @@ __all__ = ["allow_nested_asyncio", "load_ipython_extension", "unload_ipython_ext
 
 _HOOK = "_render_traceback_"  # IPython asks an exception for a method of this name
 _MAGICS = "AisdkMagics"  # IPython registers magics under the name of their class
+_KEPT = "_aisdk_magics"  # of a shell: what %config and --as have set, while it is unloaded
 
 
 def load_ipython_extension(shell: Any) -> None:
@@ -31,14 +32,18 @@ def load_ipython_extension(shell: Any) -> None:
 
     setattr(AisdkError, _HOOK, render)
     if _MAGICS not in shell.magics_manager.registry:
-        magics = AisdkMagics(shell)
+        magics = vars(shell).pop(_KEPT, None)
+        if magics is None:
+            magics = AisdkMagics(shell)
+        else:
+            shell.configurables.append(magics)  # as a new one does by itself
         shell.register_magics(magics)
         shell.Completer.custom_matchers.append(Completion(magics.find).match)
         shell.input_transformers_cleanup.append(reach_magics)
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Takes away all that ``load_ipython_extension`` has brought; variables stay."""
+    """Takes away all that ``load_ipython_extension`` has brought; variables and settings stay."""
     from aisdk.notebook.completion import Completion
     from aisdk.notebook.questions import reach_magics
 
@@ -51,6 +56,7 @@ def unload_ipython_extension(shell: Any) -> None:
         for name in owned:
             shell.magics_manager.magics[kind].pop(name, None)
     shell.configurables.remove(magics)
+    setattr(shell, _KEPT, magics)
     shell.input_transformers_cleanup.remove(reach_magics)
     matchers = shell.Completer.custom_matchers
     matchers[:] = [one for one in matchers if not isinstance(_owner(one), Completion)]

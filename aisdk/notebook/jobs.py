@@ -22,4 +22,8 @@ def show_job(job: Any) -> None:
         sys.stdout.write(f"{job!r}\n")
         return
     info = job.status()
-    job.follow(factory(f"{info.verb} in the background", info.verb.partition(".")[0], info.total))
+    # By the database's clock alone: that of this machine may be another one.
+    end = info.ended_at or info.updated_at
+    age_s = (end - (info.started_at or end)).total_seconds()
+    unit = info.verb.partition(".")[0]
+    job.follow(factory(f"{info.verb} in the background", unit, info.total, age_s))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
-from traitlets import Enum, Int, ObjectName
+from traitlets import Enum, Int, ObjectName, observe
 
 from aisdk.core.results.page import Page, Rows
 from aisdk.errors import ConfigError, InvalidInput
@@ -55,13 +55,15 @@ class AisdkMagics(Magics):
     mode = Enum(
         ("hybrid", "dense", "lexical"), "hybrid", help="How %rag searches without --mode."
     ).tag(config=True)
+    named = ""  # by --as, until the next connect or %config says otherwise
 
     @no_var_expand
     @line_cell_magic
     def aisdk(self, line: str, cell: str | None = None) -> Any:
         """Connect, and look around.
 
-        %aisdk connect TENANT            puts the variable `session` into your namespace
+        %aisdk connect TENANT            puts the variable `session` into your namespace, or the
+                                         one that %config AisdkMagics.session names
         %aisdk connect TENANT --as NAME  the same under another name; %rag uses it from then on
         %aisdk status                    tenant, database, cache, embedding model, how much it holds
         %aisdk usage                     shows what is left of the limits; gives the calls by hour
@@ -132,18 +134,26 @@ class AisdkMagics(Magics):
 
     def find(self, name: str) -> Session | None:
         """The session in a variable, or in the one that the magics use where no name is given."""
-        held = self.shell.user_ns.get(name or self.session)
+        held = self.shell.user_ns.get(name or self._variable())
         if held is None:
             return None
         from aisdk.session import Session  # takes long; whoever has a session has paid for it
 
         return held if isinstance(held, Session) else None
 
+    @observe("session")
+    def _configured(self, _: Any) -> None:
+        self.named = ""
+
+    def _variable(self) -> str:
+        """The variable that holds the session now."""
+        return self.named or str(self.session)
+
     def _session(self) -> Session:
         session = self.find("")
         if session is None:
             raise ConfigError(
-                f"There is no session in the variable {self.session}.",
+                f"There is no session in the variable {self._variable()}.",
                 hint="Connect first: %aisdk connect TENANT",
             )
         return session
@@ -151,8 +161,8 @@ class AisdkMagics(Magics):
     def _connect(self, *words: str) -> None:
         match words:
             case [tenant]:
-                name = "session"
-            case [tenant, "--as", name] if name.isidentifier():
+                named = ""
+            case [tenant, "--as", named] if named.isidentifier():
                 pass
             case _:
                 raise InvalidInput(
@@ -162,7 +172,8 @@ class AisdkMagics(Magics):
         from aisdk.connect import connect
 
         session = connect(value_of(tenant, self.shell.user_ns))
-        self.session = name
+        self.named = named
+        name = self._variable()
         self.shell.push({name: session})
         print(f"{name} = {session!r}")  # noqa: T201  # the cell says what it has made
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from html import escape
 from time import monotonic
 from typing import Any
 
-from aisdk.core.results.progress import ProgressFactory, terminal
+from aisdk.core.results.progress import Progress, terminal
 from aisdk.core.results.text import clean_text
 
 __all__ = ["DisplayProgress", "choose_progress"]
@@ -29,9 +30,15 @@ class DisplayProgress:
     """Shows what is done, failed and how fast, as HTML and as plain text.
 
     Every method may be called from any thread. The output begins in the cell that is running.
+
+    Args:
+        title: What is done.
+        unit: What is counted, a plural noun.
+        total: How many there are, if known.
+        age_s: How long ago the work began, in seconds.
     """
 
-    def __init__(self, title: str, unit: str, total: int | None = None) -> None:
+    def __init__(self, title: str, unit: str, total: int | None = None, age_s: float = 0.0) -> None:
         import IPython.display
 
         display: Any = IPython.display.display
@@ -39,7 +46,8 @@ class DisplayProgress:
         self._is_known = total is not None  # a total that grows says nothing about the time left
         self._done = self._failed = self._chunks = 0
         self._note = ""
-        self._started = self._shown = monotonic()
+        self._shown = monotonic()
+        self._started = self._shown - age_s
         self._closed = False
         self._lock = threading.Lock()
         self._handle: Any = display(self._bundle(), raw=True, display_id=True)
@@ -120,7 +128,7 @@ def _duration(seconds: float, digits: int = 1) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def choose_progress() -> ProgressFactory:
+def choose_progress() -> Callable[[str, str, int | None, float], Progress]:
     """The progress for where this runs: a notebook's output, a terminal's bar, or else nothing.
 
     It does not import IPython: where a kernel runs, that has happened long ago.

@@ -197,23 +197,6 @@ def test_closed_client_gives_its_jobs_back_at_once(
     assert len(session.job(job.job_id).result(timeout_s=120)) == len(MANY)
 
 
-def test_job_of_another_machine_is_left_to_it(
-    home: Path, session: aisdk.Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its paths mean nothing here."""
-    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
-    with aisdk.Client(Settings(home=home, embedding="none")) as away:
-        away._parts.runner._slots = asyncio.Semaphore(0)  # it never gets to it
-        there = aisdk.connect(session.tenant_id, client=away)
-        job = there.documents.add(["a"], wait=False)
-        assert session.job(job.job_id).status().state == "waiting"
-        with pytest.raises(DeadlineExceeded):
-            session.job(job.job_id).result(timeout_s=0.7)
-        own = session.documents.add(["b"], wait=False)
-        assert own.result(timeout_s=60)[0].status == "added"
-        job.cancel()
-
-
 def test_jobs_that_wait_hold_a_bounded_amount(home: Path, tenant: str) -> None:
     """The first one over it is refused, and what to do is said."""
     with aisdk.Client(Settings(home=home, embedding="none")) as busy:
@@ -252,7 +235,7 @@ async def test_erasing_takes_jobs_along(client: aisdk.Client, tenant: str) -> No
 def made(client: aisdk.Client) -> Callable[[Any], Runner]:
     """Makes a runner whose jobs of one verb do as they are told."""
     store = JobStore(client._parts.database)
-    return lambda run: Runner(store, {"test": Kind(SourceOutcome, run)}, logger())
+    return lambda run: Runner(store, {"test": Kind(SourceOutcome, run)}, logger(), "here")
 
 
 async def submitted(client: aisdk.Client, tenant: str, runner: Runner) -> uuid.UUID:

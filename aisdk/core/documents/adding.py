@@ -24,7 +24,7 @@ from aisdk.core.documents.types import Batch, ChunkRow, DocumentRow, Embedder, S
 from aisdk.core.documents.urls import UrlSource
 from aisdk.core.documents.writing import index_batch
 from aisdk.core.lexical import ANALYZER_VERSION, Analyzer
-from aisdk.core.results.progress import Progress, ProgressFactory
+from aisdk.core.results.progress import Progress, ProgressFactory, stoppable
 from aisdk.core.runtime.guard import Limits
 from aisdk.core.runtime.limits import tokens_of
 from aisdk.core.runtime.tenancy import current_standing
@@ -42,6 +42,7 @@ BATCH_CHUNKS: Final = 512
 SLICE: Final = 64
 PARALLEL: Final = 2
 LONGEST_TITLE: Final = 2_000
+GO_ON: Final = "what was added stays, add again to go on"
 
 Outcome = tuple[str, str, str | None, int, int, float, str | None, str | None]
 
@@ -133,19 +134,20 @@ class Adding:
         sources = iter(await read(enumerate_sources, what, load, self._parts.access))
         total = None if isinstance(what, str) else length_hint(what) or None
         self._progress: Progress = progress("Adding documents", "documents", total)
-        try:
-            while group := await read(self._read_group, sources):
-                await self._add_group(group)
-                if total is None:
-                    self._progress.grow(len(self._outcomes))
-            await self._flush()
-            await self._stored()
-        except BaseException:  # an interrupt too: it is raised again, and said how to go on
-            await self._abandon()
-            self._progress.close("stopped: what was added stays, add again to go on")
-            raise
-        self._progress.close()
+        with stoppable(self._progress, self._told, GO_ON):
+            try:
+                while group := await read(self._read_group, sources):
+                    await self._add_group(group)
+                    if total is None:
+                        self._progress.grow(len(self._outcomes))
+                await self._flush()
+                await self._stored()
+            finally:  # an interrupt too
+                await self._abandon()
         return self._outcomes
+
+    def _told(self) -> str:
+        return f"{sum(outcome[1] != 'failed' for outcome in self._outcomes):,} documents are stored"
 
     def _check_model(self, info: StoreInfo) -> None:
         model = self._parts.embedder.model if self._parts.embedder else None
@@ -308,7 +310,7 @@ class Adding:
         """After an error or an interrupt: ends the batch under way, whole or not at all."""
         if self._storing is not None:
             self._storing.cancel()
-            await asyncio.wait([self._storing])
+            await asyncio.gather(self._storing, return_exceptions=True)
 
     def _settle(
         self,

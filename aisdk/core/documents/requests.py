@@ -23,7 +23,9 @@ __all__ = ["pack", "unpack"]
 KEPT: Final = ("max_bytes", "max_pages", "raise_on_error")
 
 
-def pack(what: Any, load: LoadOptions, access: Access, options: Mapping[str, Any]) -> bytes:
+def pack(
+    what: Any, load: LoadOptions, access: Access, options: Mapping[str, Any]
+) -> tuple[bytes, bool]:
     """The request of a job: paths as absolute paths, everything else with its texts. Blocking.
 
     Args:
@@ -32,20 +34,24 @@ def pack(what: Any, load: LoadOptions, access: Access, options: Mapping[str, Any
         access: What may be reached.
         options: Those of the call; what only shows progress is left out.
 
+    Returns:
+        The request, and whether it names files or URLs, which others may not reach.
+
     Raises:
         InvalidInput: ``what`` is nothing that can be added, or is too large to be kept.
     """
     sources = enumerate_sources(what, load, access)  # refuses what add would refuse
     kept = {name: options[name] for name in KEPT if name in options}
     if isinstance(what, str | os.PathLike):
-        return _packed({"path": os.fsencode(_absolute(os.fsdecode(what))), "options": kept})
+        path = os.fsencode(_absolute(os.fsdecode(what)))
+        return _packed({"path": path, "options": kept}), True
     items, size = [], 0
     for item in _items(what, sources, load, access):
         items.append(item)
         size += sum(len(value) for value in item[1:])
         if size > MOST_BYTES:
             raise _too_large()
-    return _packed({"items": items, "options": kept})
+    return _packed({"items": items, "options": kept}), any(item[0] == "path" for item in items)
 
 
 def unpack(request: bytes) -> tuple[Any, dict[str, Any]]:

@@ -80,7 +80,8 @@ class DocumentsService:
                 ``Document`` values or paths; or a pandas DataFrame.
             wait: Whether to return when everything is added. With False a `Job` comes back at
                 once; it is done in the background, and after a crash by whoever connects as the
-                tenant on the same machine. What was stored before that counts as unchanged then.
+                tenant: with the same ``AISDK_HOME``, where it needs files or URLs. What was stored
+                before that counts as unchanged then.
             options: See `AddOptions`; for a DataFrame ``text=``, ``id=`` or ``source=`` and
                 ``title=`` name columns, the rest becomes metadata.
 
@@ -108,8 +109,8 @@ class DocumentsService:
         if not wait:
             access = self.parts.access
             in_thread = self.parts.in_fetch if is_remote(what) else self.parts.in_thread
-            request = await in_thread(pack, what, load, access, given)
-            return await self.jobs.submit(tenant_id, "documents.add", request)
+            request, here = await in_thread(pack, what, load, access, given)
+            return await self.jobs.submit(tenant_id, "documents.add", request, here=here)
         progress = show if callable(show) else (self.parts.progress if show else silent)
         adding = Adding(self.store, self.parts, tenant_id)
         outcomes = await adding.run(what, load, progress)

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from aisdk.core.jobs.service import JobsService
 from aisdk.core.jobs.types import ENDED, JobInfo
 from aisdk.core.results.page import Rows
-from aisdk.core.results.progress import Progress
+from aisdk.core.results.progress import Progress, Silent, stoppable
 from aisdk.core.runtime.faces import Face
 from aisdk.core.runtime.loop import LoopThread
 from aisdk.core.runtime.options import CallOptions
@@ -19,6 +19,7 @@ __all__ = ["AsyncJob", "Job"]
 
 SOON_S: Final = 0.05
 LATER_S: Final = 0.5
+GO_ON: Final = "the job goes on, result() waits again and cancel() ends it"
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -56,12 +57,11 @@ class AsyncJob(Face[JobsService], Generic[T]):
             Conflict: It was cancelled.
             AisdkError: What the verb raised, such as ``AddFailed`` with ``error.result``.
         """
+        seen: list[JobInfo] = []
         try:
-            async with asyncio.timeout(timeout_s):
-                wait_s = SOON_S
-                while (await self.status()).state not in ENDED:
-                    await asyncio.sleep(wait_s)
-                    wait_s = min(2 * wait_s, LATER_S)
+            with stoppable(Silent(), lambda: _standing(seen), GO_ON):
+                async with asyncio.timeout(timeout_s):
+                    await self._end(seen)
         except TimeoutError as error:
             if isinstance(error, DeadlineExceeded):
                 raise
@@ -70,6 +70,16 @@ class AsyncJob(Face[JobsService], Generic[T]):
                 hint="Ask again, or leave timeout_s= out.",
             ) from None
         return await self._ask(JobsService.result)
+
+    async def _end(self, seen: list[JobInfo]) -> None:
+        """Waits for it, and keeps in ``seen`` how it stands."""
+        wait_s = SOON_S
+        while True:
+            seen[:] = [await self.status()]
+            if seen[0].state in ENDED:
+                return
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, LATER_S)
 
     async def cancel(self) -> JobInfo:
         """Ends it, if it has not ended; what it has stored stays."""
@@ -81,6 +91,14 @@ class AsyncJob(Face[JobsService], Generic[T]):
 
     def __repr__(self) -> str:
         return f"<aisdk.{type(self).__name__} {self.job_id}>"
+
+
+def _standing(seen: list[JobInfo]) -> str:
+    if not seen:
+        return "nothing is known yet"
+    info = seen[0]
+    total = "" if info.total is None else f" of {info.total:,}"
+    return f"{info.done:,}{total} done, {info.failed:,} failed"
 
 
 class Job(Face[JobsService], Generic[T]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import uuid
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
@@ -33,20 +32,25 @@ class Runner:
     """Does a tenant's jobs one after the other, the oldest first.
 
     A job is leased to whoever works on it, and the lease renewed each second. When a process dies,
-    its leases end, and the next client on the same machine that looks after the tenant goes on.
-    Used on one event loop.
+    its leases end, and the next client that looks after the tenant goes on: one at the same place
+    where the job needs files. Used on one event loop.
 
     Args:
         store: The jobs.
         kinds: Verb → how its work is done.
         log: Where failures are told.
+        host: The place whose files the jobs may need, as ``host_of`` names it.
     """
 
     def __init__(
-        self, store: JobStore, kinds: Mapping[str, Kind], log: structlog.stdlib.BoundLogger
+        self,
+        store: JobStore,
+        kinds: Mapping[str, Kind],
+        log: structlog.stdlib.BoundLogger,
+        host: str,
     ) -> None:
         self.kinds = kinds
-        self.host = socket.gethostname()
+        self.host = host
         self._store = store
         self._log = log
         self._holder = uuid.uuid4().hex
@@ -99,6 +103,10 @@ class Runner:
                         self._log.warning("jobs.left", tenant_id=tenant_id, error=error.code)
                         return
                     wait_s = LEASE_S
+                except Exception as error:  # noqa: BLE001  # the tenant's other jobs are not lost
+                    name = type(error).__name__
+                    self._log.error("jobs.failed", tenant_id=tenant_id, error=name)
+                    wait_s = LEASE_S
                 if wait_s is None and not wanted.is_set():
                     return
                 with suppress(TimeoutError):
@@ -150,14 +158,15 @@ class Runner:
                 "The job was begun too often without coming to an end.",
                 hint="Its process may have run out of memory; add less at a time.",
             )
+        told: AisdkError | None = None
         try:
-            rows = await self.kinds[job.verb].run(tenant_id, job.request, counted)
-            return _packed(rows), None
-        except AisdkError as error:
-            result = getattr(error, "result", None)
-            return _packed(result) if isinstance(result, Rows) else None, error
+            try:
+                rows: Any = await self.kinds[job.verb].run(tenant_id, job.request, counted)
+            except AisdkError as error:
+                rows, told = getattr(error, "result", None), error
+            return _packed(rows) if isinstance(rows, Rows) else None, told
         except Exception as error:  # noqa: BLE001  # nobody waits for it: it is told by the job
-            return None, InternalError(f"The job ended with {type(error).__name__}.")
+            return None, told or InternalError(f"The job ended with {type(error).__name__}.")
 
 
 async def _end(work: asyncio.Future[Any]) -> None:

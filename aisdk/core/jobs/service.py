@@ -33,6 +33,7 @@ __all__ = ["JobsService"]
 LARGEST_PAGE: Final = 10_000
 LISTING: Final = "jobs.list"
 ASK_S: Final = 0.5
+AGAIN_S: Final = 2.0  # after a failure that may pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +155,21 @@ class JobsService:
         await self.store.cancel(tenant_id, _number(job_id))
         return await self._info(tenant_id, job_id)
 
-    async def submit(self, tenant_id: str, verb: str, request: bytes) -> str:
+    async def submit(self, tenant_id: str, verb: str, request: bytes, *, here: bool) -> str:
         """Keeps a job and begins to work on it; its name. Part of a verb of another domain.
+
+        Args:
+            tenant_id: The tenant.
+            verb: What it does.
+            request: What it was given.
+            here: Whether it needs files of this place, so that no other may go on with it.
 
         Raises:
             QuotaExceeded: Too much is waiting already.
         """
         job_id = uuid.uuid4()
-        if not await self.store.submit(tenant_id, job_id, (verb, request, self.runner.host)):
+        host = self.runner.host if here else ""
+        if not await self.store.submit(tenant_id, job_id, (verb, request, host)):
             raise QuotaExceeded(
                 "Too many jobs of the tenant have not ended, or they hold too much.",
                 hint="Wait for some of them, cancel some, or add files by their path.",
@@ -174,21 +182,30 @@ class JobsService:
         self.runner.keep(self._follow(tenant_id, job_id, progress))
 
     async def _follow(self, tenant_id: str, job_id: str, progress: Progress) -> None:
-        done = failed = 0
+        note = "no longer followed, show the job again"
+        shown = (0, 0, 0)
         try:
             while True:
-                info = await self._info(tenant_id, job_id)
+                try:
+                    info = await self._info(tenant_id, job_id)
+                except AisdkError as error:
+                    if not error.retryable:  # such as a tenant that was erased
+                        note = f"no longer followed: {error.code}"
+                        return
+                    await asyncio.sleep(AGAIN_S)
+                    continue
                 if info.total is not None:
                     progress.grow(info.total)
-                progress.advance(info.done - done, failed=info.failed - failed)
-                done, failed = info.done, info.failed
+                counted = (info.done, info.failed, info.chunks)
+                done, failed, chunks = (new - old for new, old in zip(counted, shown, strict=True))
+                progress.advance(done, failed=failed, chunks=chunks)
+                shown = counted
                 if info.state in ENDED:
+                    note = _end_of(info)
                     return
                 await asyncio.sleep(ASK_S)
-        except AisdkError:  # such as a tenant that was erased: what was shown last stays
-            return
         finally:
-            progress.close()
+            progress.close(note)
 
     async def _info(self, tenant_id: str, job_id: str) -> JobInfo:
         query = self.store.listing(tenant_id).where(jobs.c.job_id == _number(job_id))
@@ -211,6 +228,11 @@ def _number(job_id: Any) -> UUID:
         raise InvalidInput(
             "A job is named by its job_id.", hint="jobs.list() shows those there are."
         ) from None
+
+
+def _end_of(info: JobInfo) -> str:
+    """What a display says of a job that has ended."""
+    return f"failed: {info.error_code}, result() says more" if info.error_code else info.state
 
 
 def _missing() -> NotFound:

@@ -38,24 +38,25 @@ RETURNING job_id
 """  # noqa: S608  # nosec B608  # our own numbers
 CLAIM: Final = """
 UPDATE aisdk.jobs SET state = 'running', holder = $2, attempts = attempts + 1,
-       leased_until = now() + make_interval(secs => $4), updated_at = now()
+       leased_until = now() + make_interval(secs => $4), updated_at = now(), started_at = now(),
+       done = 0, failed = 0, chunks = 0
 WHERE tenant_id = $1 AND job_id = (
     SELECT job_id FROM aisdk.jobs
-    WHERE tenant_id = $1 AND ended_at IS NULL AND host = $3 AND leased_until <= now()
+    WHERE tenant_id = $1 AND ended_at IS NULL AND host IN ($3, '') AND leased_until <= now()
     ORDER BY created_at, job_id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING job_id, verb, request, attempts
 """
 NEXT: Final = """
 SELECT extract(epoch FROM min(leased_until) - now())::float8 FROM aisdk.jobs
-WHERE tenant_id = $1 AND ended_at IS NULL AND host = $2
+WHERE tenant_id = $1 AND ended_at IS NULL AND host IN ($2, '')
 """
 HELD: Final = """
 WHERE tenant_id = $1 AND job_id = $2 AND holder = $3 AND state = 'running'
 """
 BEAT: Final = f"""
-UPDATE aisdk.jobs SET done = $4, failed = $5, total = $6, updated_at = now(),
-       leased_until = now() + make_interval(secs => $7)
+UPDATE aisdk.jobs SET done = $4, failed = $5, chunks = $6, total = $7, updated_at = now(),
+       leased_until = now() + make_interval(secs => $8)
 {HELD} RETURNING true
 """  # noqa: S608  # nosec B608  # our own condition
 RELEASE: Final = f"""
@@ -65,7 +66,8 @@ UPDATE aisdk.jobs SET state = 'waiting', updated_at = now(),
 """  # noqa: S608  # nosec B608  # our own condition
 END: Final = f"""
 UPDATE aisdk.jobs SET state = $4, answer = $5, error = $6::jsonb, done = $7, failed = $8,
-       total = $9, request = NULL, ended_at = now(), updated_at = now(), leased_until = now()
+       chunks = $9, total = $10, request = NULL, ended_at = now(), updated_at = now(),
+       leased_until = now()
 {HELD}
 """  # noqa: S608  # nosec B608  # our own condition
 CANCEL: Final = """
@@ -83,9 +85,11 @@ _INFO: Final = (
     case((_GONE, "interrupted"), else_=jobs.c.state).label("state"),
     jobs.c.done,
     jobs.c.failed,
+    jobs.c.chunks,
     jobs.c.total,
     jobs.c.error["code"].astext.label("error_code"),
     jobs.c.created_at,
+    jobs.c.started_at,
     jobs.c.updated_at,
     jobs.c.ended_at,
 )
@@ -98,7 +102,7 @@ class JobStore:
         self._database = database
 
     async def submit(self, tenant_id: str, job_id: UUID, what: tuple[str, bytes, str]) -> bool:
-        """Keeps a job of this verb, request and host; whether there was room for it."""
+        """Keeps a job of this verb, request and host (``""``: any); whether there was room."""
 
         async def submit() -> bool:
             async with self._database.bulk(tenant_id) as connection:
@@ -109,7 +113,7 @@ class JobStore:
         return await self._database.exactly_once(tenant_id, submit)
 
     async def claim(self, tenant_id: str, holder: str, host: str, lease_s: float) -> Claimed | None:
-        """Takes the oldest job of this host that nobody works on."""
+        """Takes the oldest job of this host, or of any, that nobody works on."""
 
         async def claim() -> Claimed | None:
             async with self._database.bulk(tenant_id) as connection:
@@ -120,7 +124,7 @@ class JobStore:
 
     @repeated
     async def next_s(self, tenant_id: str, host: str) -> float | None:
-        """In how many seconds a job of this host may be free; ``None`` where none is left."""
+        """In how many seconds a job of this host, or of any, may be free; ``None``: never."""
         async with self._database.bulk(tenant_id) as connection:
             seconds: float | None = await connection.fetchval(NEXT, tenant_id, host)
         return seconds

@@ -26,12 +26,14 @@ class JobInfo(Shown):
         job_id: Its name.
         verb: What it does, such as ``documents.add``.
         state: ``waiting``, ``running``, ``interrupted`` (its process has gone; who connects as
-            the tenant on the same machine goes on with it), ``done``, ``failed`` or ``cancelled``.
+            the tenant where its files are goes on with it), ``done``, ``failed`` or ``cancelled``.
         done: Units that ended well, such as documents.
         failed: Units that did not.
+        chunks: Chunks of them that were stored.
         total: How many there are; ``None`` while that is unknown.
         error_code: Why it failed, such as ``add_failed``.
         created_at: When it was accepted.
+        started_at: When it was begun, the last time if more than once; ``None`` before.
         updated_at: When it was last heard of.
         ended_at: When it ended; ``None`` before.
     """
@@ -41,9 +43,11 @@ class JobInfo(Shown):
     state: str
     done: int
     failed: int
+    chunks: int
     total: int | None
     error_code: str | None
     created_at: datetime
+    started_at: datetime | None
     updated_at: datetime
     ended_at: datetime | None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias, Unpack
@@ -29,7 +28,7 @@ from aisdk.core.rag.types import (
 from aisdk.core.results.frame import Record
 from aisdk.core.results.origin import Find, Origin
 from aisdk.core.results.page import AsyncPage, Rows
-from aisdk.core.results.progress import Later, fitting, silent
+from aisdk.core.results.progress import Later, fitting, silent, stoppable
 from aisdk.core.runtime.cached import Cache, digest
 from aisdk.core.runtime.guard import Guard
 from aisdk.core.runtime.limits import tokens_of
@@ -162,7 +161,10 @@ class RagService:
             return answer
 
         found: list[Answer] = []
-        with closing(Later(lambda: begin("Searching", "questions", len(requests)))) as shown:
+        shown = Later(partial(begin, "Searching", "questions", len(requests)))
+        with stoppable(
+            shown, lambda: f"{shown.done:,} of {len(asked):,} questions were answered", self._again
+        ):
             for start in range(0, len(requests), 64 * PARALLEL):
                 found += await together(*map(one, requests[start : start + 64 * PARALLEL]))
         pairs = zip(asked, found, strict=True)
@@ -199,6 +201,11 @@ class RagService:
         language, _ = await self.store.state(tenant_id)
         await search.run(self.analyzer(language or "simple"))
         return Rows(Stage, search.trace.stages)
+
+    @property
+    def _again(self) -> str:
+        kept = f"answers are cached for {self.cache_s:g} s, " if self.cache_s else ""
+        return f"{kept}ask again to go on"
 
     async def _found(
         self, tenant_id: str, request: Request, vector: NDArray[np.float32] | None

@@ -11,14 +11,13 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import closing
 from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from aisdk.core.results.frame import JSON, Record
 from aisdk.core.results.origin import Origin
-from aisdk.core.results.progress import Progress, ProgressFactory, fitting, silent
+from aisdk.core.results.progress import Progress, ProgressFactory, fitting, silent, stoppable
 from aisdk.core.results.rows import Rows
 from aisdk.errors import InvalidInput, NotFound
 
@@ -28,6 +27,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _COLLECT_ROWS = 5_000  # rows that collect() asks for at once: few round trips, bounded memory
+_GO_ON = "the rows are not kept, collect again, or take them as they come with pages()"
 
 
 class Call(Protocol):
@@ -122,8 +122,8 @@ class AsyncPage(Rows[T]):
             A page of at most ``max_rows`` rows (or of this page's rows, when they are more).
         """
         _check_max_rows(max_rows)
-        with closing((progress or silent)("Collecting", "rows", None)) as shown:
-            page = await self._hop(lambda: self._gather(max_rows, shown))
+        shown = (progress or silent)("Collecting", "rows", None)
+        page = await self._hop(lambda: self._gather(max_rows, shown))
         return page.hopping(self._hop)
 
     async def _continue(self, limit: int | None = None) -> AsyncPage[T]:
@@ -138,12 +138,13 @@ class AsyncPage(Rows[T]):
 
     async def _gather(self, max_rows: int, progress: Progress) -> AsyncPage[T]:
         records = list(self.records)
-        progress.advance(len(records))
         last = self
-        while last.has_more and len(records) < max_rows:
-            last = await last._continue(min(max_rows - len(records), _COLLECT_ROWS))
-            records.extend(last.records)
-            progress.advance(len(last))
+        with stoppable(progress, lambda: f"{len(records):,} rows had come", _GO_ON):
+            progress.advance(len(records))
+            while last.has_more and len(records) < max_rows:
+                last = await last._continue(min(max_rows - len(records), _COLLECT_ROWS))
+                records.extend(last.records)
+                progress.advance(len(last))
         page = AsyncPage(
             self.item, records, cursor=last.cursor, attrs=self.attrs, fetch=self._fetch
         )

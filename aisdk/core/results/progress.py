@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from time import monotonic
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 __all__ = [
     "Count",
@@ -18,13 +20,18 @@ __all__ = [
     "TerminalProgress",
     "fitting",
     "silent",
+    "stoppable",
     "terminal",
+    "way_on",
 ]
 
 SOON_S: Final = 0.5
 
-Count: TypeAlias = tuple[int, int, int | None]
-"""Units that ended well, those that did not, and how many there are, if that is known."""
+way_on: Final[ContextVar[Callable[[], str] | None]] = ContextVar("aisdk_way_on", default=None)
+"""Tells, of an interrupted call, what is done and how to go on. May be asked from any thread."""
+
+Count: TypeAlias = tuple[int, int, int, int | None]
+"""Units that ended well, those that did not, chunks, and how many units there are, if known."""
 
 
 class Progress(Protocol):
@@ -47,6 +54,31 @@ ProgressFactory: TypeAlias = Callable[[str, str, int | None], Progress]
 """Begins a progress: title, unit (a plural noun) and total, or None while it is unknown."""
 
 
+P = TypeVar("P", bound=Progress)
+
+
+@contextmanager
+def stoppable(progress: P, done: Callable[[], str], go_on: str) -> Iterator[P]:
+    """Closes a progress at the end of the block, and has it say how to go on after an error.
+
+    An interrupt says the same, and what is done.
+
+    Args:
+        progress: What is shown.
+        done: Tells how far it is, such as ``3 documents are stored``; asked from any thread.
+        go_on: What to do, such as ``add again to go on``.
+    """
+    before = way_on.get()
+    way_on.set(lambda: f"Stopped: {done()}; {go_on}.")
+    try:
+        yield progress
+    except BaseException:  # way_on stays: it is asked when all has ended
+        progress.close(f"stopped: {go_on}")
+        raise
+    progress.close()
+    way_on.set(before)
+
+
 class Silent:
     """Shows nothing."""
 
@@ -65,21 +97,21 @@ class Counted:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._done = self._failed = 0
+        self._done = self._failed = self._chunks = 0
         self._total: int | None = None
 
     @property
     def count(self) -> Count:
         """How far it is."""
         with self._lock:
-            return (self._done, self._failed, self._total)
+            return (self._done, self._failed, self._chunks, self._total)
 
     def advance(self, done: int = 1, *, failed: int = 0, chunks: int = 0) -> None:
-        """Counts further units; their chunks are not counted."""
-        del chunks
+        """Counts further units and their chunks."""
         with self._lock:
             self._done += done
             self._failed += failed
+            self._chunks += chunks
 
     def grow(self, total: int) -> None:
         """Sets how many units are known so far."""
@@ -94,25 +126,26 @@ class Later:
     """Shows nothing unless it takes longer than half a second, and then all there is so far.
 
     Args:
-        make: Begins what is shown.
+        make: Begins what is shown, given how many seconds ago the work began.
     """
 
-    def __init__(self, make: Callable[[], Progress]) -> None:
+    def __init__(self, make: Callable[[float], Progress]) -> None:
         self._make = make
         self._begun = monotonic()
-        self._done = self._failed = 0
         self._shown: Progress | None = None
+        self._failed = 0
+        self.done = 0
 
     def advance(self, done: int = 1, *, failed: int = 0, chunks: int = 0) -> None:
         """Counts further units."""
+        self.done += done
+        self._failed += failed
+        age_s = monotonic() - self._begun
         if self._shown is not None:
             self._shown.advance(done, failed=failed, chunks=chunks)
-            return
-        self._done += done
-        self._failed += failed
-        if monotonic() - self._begun >= SOON_S:
-            self._shown = self._make()
-            self._shown.advance(self._done, failed=self._failed)
+        elif age_s >= SOON_S:
+            self._shown = self._make(age_s)
+            self._shown.advance(self.done, failed=self._failed)
 
     def grow(self, total: int) -> None:
         """Sets how many units are known so far."""
@@ -126,13 +159,21 @@ class Later:
 
 
 class TerminalProgress:
-    """A bar on standard error that stays there with its final state."""
+    """A bar on standard error that stays there with its final state.
 
-    def __init__(self, title: str, unit: str, total: int | None = None) -> None:
+    Args:
+        title: What is done.
+        unit: What is counted, a plural noun.
+        total: How many there are, if known.
+        age_s: How long ago the work began, in seconds.
+    """
+
+    def __init__(self, title: str, unit: str, total: int | None = None, age_s: float = 0.0) -> None:
         from tqdm import tqdm
 
         self._failed = self._chunks = 0
         self._bar: Any = tqdm(total=total, desc=title, unit=f" {unit}", file=sys.stderr)
+        self._bar.start_t -= age_s
 
     def advance(self, done: int = 1, *, failed: int = 0, chunks: int = 0) -> None:
         """Moves the bar by all units that ended, well or not."""
@@ -154,19 +195,19 @@ class TerminalProgress:
         self._bar.close()
 
 
-def silent(title: str, unit: str, total: int | None = None) -> Progress:
-    """A factory that shows nothing, whatever the title, unit and total."""
-    del title, unit, total
+def silent(title: str, unit: str, total: int | None = None, age_s: float = 0.0) -> Progress:
+    """A factory that shows nothing, whatever the title, unit, total and age."""
+    del title, unit, total, age_s
     return Silent()
 
 
-def terminal(title: str, unit: str, total: int | None = None) -> Progress:
+def terminal(title: str, unit: str, total: int | None = None, age_s: float = 0.0) -> Progress:
     """A factory that draws a bar when standard error is a terminal, and else shows nothing."""
-    return TerminalProgress(title, unit, total) if sys.stderr.isatty() else Silent()
+    return TerminalProgress(title, unit, total, age_s) if sys.stderr.isatty() else Silent()
 
 
-def fitting(title: str, unit: str, total: int | None = None) -> Progress:
+def fitting(title: str, unit: str, total: int | None = None, age_s: float = 0.0) -> Progress:
     """The progress for where this runs: a notebook's output, a terminal's bar, or nothing."""
     from aisdk.notebook.progress import choose_progress
 
-    return choose_progress()(title, unit, total)
+    return choose_progress()(title, unit, total, age_s)

@@ -13,6 +13,7 @@ from contextvars import copy_context
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 from weakref import WeakSet
 
+from aisdk.core.results.progress import way_on
 from aisdk.errors import AisdkError, ClientClosed, Conflict
 
 __all__ = ["LoopThread"]
@@ -20,7 +21,9 @@ __all__ = ["LoopThread"]
 R = TypeVar("R")
 Make: TypeAlias = Callable[[], Coroutine[Any, Any, R]]
 
-GRACE_S: Final = 2.0
+GRACE_S: Final = 2.0  # for work that ``close`` ends
+INTERRUPTED_S: Final = 0.8  # for an interrupted call: the prompt is back within a second
+AWAKE_S: Final = 0.2
 READ_BYTES: Final = 64 * 1024
 
 
@@ -66,8 +69,9 @@ class LoopThread:
     def call(self, make: Make[R]) -> R:
         """The result of ``make()`` run on the portal, waiting for it in this thread.
 
-        An interrupt cancels the task and waits up to two seconds for it to clean up; a second
-        interrupt abandons it.
+        An interrupt cancels the task and waits up to 0.8 seconds for it to clean up; what has not
+        ended by then, or at a second interrupt, goes on ending in the background. The
+        ``KeyboardInterrupt`` has a note where the work says how to go on.
 
         Args:
             make: Makes the coroutine; called on the portal.
@@ -94,7 +98,8 @@ class LoopThread:
                 raise error.with_traceback(None) from error.__cause__
             except BaseException as error:
                 if not job.done.done():
-                    job.abandon(loop, GRACE_S)
+                    job.abandon(loop, INTERRUPTED_S)
+                    job.explain(error)
                     raise error.with_traceback(None) from None
                 raise
             finally:
@@ -105,15 +110,17 @@ class LoopThread:
 
         On the portal itself the coroutine is awaited directly. Cancelling the waiter cancels it.
         """
-        loop = self.loop()
-        if asyncio.get_running_loop() is loop:
+        loop, own = self.loop(), asyncio.get_running_loop()
+        if own is loop:
             return await make()
         job: _Job[R] = _Job(make)
         self._submit(job, loop)
         try:
-            return await asyncio.wrap_future(job.done)
-        except asyncio.CancelledError:
+            with _Awake(own):
+                return await asyncio.wrap_future(job.done)
+        except asyncio.CancelledError as error:
             job.cancel_soon(loop)
+            job.explain(error)
             raise
         finally:
             del job  # its error holds this frame: a cycle otherwise
@@ -197,7 +204,14 @@ class _Job(Generic[R]):
     def abandon(self, loop: asyncio.AbstractEventLoop, grace_s: float) -> None:
         """Cancels from the caller's thread and gives the task a moment to clean up."""
         self.cancel_soon(loop)
-        wait([self.done], timeout=grace_s)
+        with suppress(KeyboardInterrupt):  # who insists gets the cell back at once
+            wait([self.done], timeout=grace_s)
+
+    def explain(self, error: BaseException) -> None:
+        """Notes on an interrupt what is done and how to go on, where the work tells it."""
+        tell = self._context.get(way_on)
+        if tell is not None:
+            error.add_note(tell())
 
     def _finish(self, task: asyncio.Task[R]) -> None:
         if self.done.done():
@@ -239,6 +253,23 @@ class _Interruptible:
     def __exit__(self, *exc: object) -> None:
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
+
+
+class _Awake:
+    """Wakes a loop a few times a second.
+
+    In a cell with top-level ``await`` ipykernel's handler of an interrupt leaves a callback to a
+    loop that may sleep: it would be cancelled only when something else happens there.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def __enter__(self) -> None:
+        self._timer = self._loop.call_later(AWAKE_S, self.__enter__)
+
+    def __exit__(self, *exc: object) -> None:
+        self._timer.cancel()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

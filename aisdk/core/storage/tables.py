@@ -226,6 +226,8 @@ jobs: Final = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("ended_at", DateTime(timezone=True)),
+    Column("chunks", BigInteger, nullable=False, server_default=text("0")),
+    Column("started_at", DateTime(timezone=True)),
     ForeignKeyConstraint(["tenant_id"], ["aisdk.tenants.tenant_id"], name="jobs_tenant"),
     Index("jobs_by_age", "tenant_id", "created_at", "job_id"),
 )

@@ -54,7 +54,7 @@ def test_sources_are_those_of_the_call(what: Any, load: LoadOptions) -> None:
     """The same keys, contents and failures, in the same order."""
     given = list(what) if hasattr(what, "__next__") else what
     expected = described(given, load)
-    again, _ = unpack(pack(iter(given) if given is not what else what, load, ANYWHERE, {}))
+    again, _ = unpack(pack(iter(given) if given is not what else what, load, ANYWHERE, {})[0])
     assert described(again, LoadOptions()) == expected
 
 
@@ -69,7 +69,7 @@ def test_paths_mean_the_same_from_another_folder(
     whats: list[Any] = ["docs", "docs/", "./docs/a.md", "docs/*.md", Path("docs/ä b.txt")]
     whats += ["file://docs/a.md", [Path("docs/a.md"), "text", Path("docs/no.md")]]
     expected = [described(what, LoadOptions()) for what in whats]
-    packed = [pack(what, LoadOptions(), ANYWHERE, {}) for what in whats]
+    packed = [pack(what, LoadOptions(), ANYWHERE, {})[0] for what in whats]
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert [described(unpack(each)[0], LoadOptions()) for each in packed] == expected
@@ -78,7 +78,7 @@ def test_paths_mean_the_same_from_another_folder(
 def test_options_of_the_work_are_kept_and_those_of_the_display_are_not() -> None:
     """Limits and strictness go along."""
     options = {"max_bytes": 5, "raise_on_error": False, "progress": print, "text": "name"}
-    _, kept = unpack(pack(["a"], LoadOptions(), ANYWHERE, options))
+    _, kept = unpack(pack(["a"], LoadOptions(), ANYWHERE, options)[0])
     assert kept == {"max_bytes": 5, "raise_on_error": False}
 
 

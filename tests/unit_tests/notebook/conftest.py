@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -22,3 +23,10 @@ def shell() -> Iterator[InteractiveShell]:
     unload_ipython_extension(shell)
     shell.reset()
     InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """The settings of the tests, where ``connect`` finds them."""
+    monkeypatch.setenv("AISDK_HOME", str(home))
+    monkeypatch.setenv("AISDK_EMBEDDING", "none")

@@ -151,3 +151,15 @@ def test_chunks_and_why_it_stopped_are_told() -> None:
     assert re.fullmatch(
         r"add: 2 of 9 documents, 1,500 chunks, .*; stopped", texts(captured.outputs)[-1]
     )
+
+
+@pytest.mark.usefixtures("shell")
+def test_rate_counts_from_the_begin_of_the_work() -> None:
+    """Which was long before it is shown, as of a job that another kernel began."""
+    with capture_output() as captured:
+        shown = DisplayProgress("add", "documents", 900, 100.0)
+        shown.advance(300)
+        shown.close()
+    first, last = texts(captured.outputs)[0], texts(captured.outputs)[-1]
+    assert first.startswith("add: 0 of 900 documents, 1 min 40 s")
+    assert last.startswith("add: 300 of 900 documents, 1 min 40 s, 3.0 documents/s")

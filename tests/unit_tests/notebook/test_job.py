@@ -34,6 +34,8 @@ def test_output_of_a_job_follows_it_to_its_end(short_home: Path) -> None:
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     (output,) = notebook.cells[0].outputs
     text = output["data"]["text/plain"]
-    assert text.startswith("documents.add in the background: 3,000 of 3,001 documents, 1 failed")
+    assert text.startswith("documents.add in the background: 3,000 of 3,001 documents, ")
+    assert ", 3,000 chunks, 1 failed, " in text
+    assert text.endswith("; failed: add_failed, result() says more")
     assert "<progress" in output["data"]["text/html"]
     assert notebook.cells[1].outputs[0]["text"] == "add_failed\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -194,13 +193,6 @@ def test_rag_without_session_says_to_connect(shell: InteractiveShell) -> None:
         error = failure(shell, f"session = 'acme'\n{cell}")
         assert isinstance(error, ConfigError)
         assert error.hint == "Connect first: %aisdk connect TENANT"
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """The settings of the tests, where ``connect`` finds them."""
-    monkeypatch.setenv("AISDK_HOME", str(home))
-    monkeypatch.setenv("AISDK_EMBEDDING", "none")
 
 
 @pytest.mark.usefixtures("environment")

@@ -77,6 +77,7 @@ class Tally:
         self.started: list[tuple[str, str, int | None]] = []
         self.done = 0
         self.closed = 0
+        self.note = ""
 
     def start(self, title: str, unit: str, total: int | None) -> Progress:
         """The factory."""
@@ -92,8 +93,9 @@ class Tally:
         """Nothing to grow."""
 
     def close(self, note: str = "") -> None:
-        """Counts how often it was closed."""
-        self.closed += not note
+        """Counts how often it was closed, and keeps what was said."""
+        self.closed += 1
+        self.note = note
 
 
 def numbers(page: AsyncPage[Row] | Page[Row]) -> list[int]:
@@ -243,7 +245,7 @@ async def test_collect_shows_and_closes_its_progress() -> None:
 
 
 async def test_collect_that_fails_closes_its_progress() -> None:
-    """A failing fetch leaves no open bar behind."""
+    """A failing fetch leaves no open bar behind, and none that looks as if all had come."""
 
     async def fail(cursor: str, limit: int | None) -> AsyncPage[Row]:
         del cursor, limit
@@ -253,6 +255,7 @@ async def test_collect_that_fails_closes_its_progress() -> None:
     with pytest.raises(NotFound):
         await AsyncPage(Row, [], cursor="1", fetch=fail).collect(progress=tally.start)
     assert tally.closed == 1
+    assert tally.note.startswith("stopped: ")
 
 
 async def test_hopping_page_runs_all_its_fetches_through_the_hop() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from contextlib import redirect_stderr
 
 import pytest
@@ -68,10 +69,12 @@ def test_silent_accepts_everything_and_shows_nothing(screen: Terminal) -> None:
 
 
 def test_later_shows_what_takes_long_with_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nothing of what does not."""
+    """And nothing of what does not; the age is that of the work."""
     made: list[Counted] = []
+    ages: list[float] = []
 
-    def make() -> Counted:
+    def make(age_s: float) -> Counted:
+        ages.append(age_s)
         made.append(Counted())
         return made[0]
 
@@ -81,8 +84,19 @@ def test_later_shows_what_takes_long_with_all_there_is(monkeypatch: pytest.Monke
     assert made == []
     monkeypatch.setattr("aisdk.core.results.progress.SOON_S", 0.0)
     slow = Later(make)
-    slow.advance(5)
-    slow.advance(1, failed=2)
+    time.sleep(0.05)
+    slow.advance(5, failed=1)
+    slow.advance(1, failed=1)
     slow.grow(9)
     slow.close()
-    assert made[0].count == (6, 2, 9)
+    assert made[0].count == (6, 2, 0, 9)
+    assert ages[0] >= 0.05
+
+
+def test_rate_in_a_terminal_counts_from_the_begin_of_the_work(screen: Terminal) -> None:
+    """Which may be before it is shown."""
+    with redirect_stderr(screen):
+        progress = terminal("search", "questions", 900, 100.0)
+        progress.advance(300)
+        progress.close()
+    assert "[01:40<03:20,  3.00 questions/s]" in screen.getvalue()
