@@ -26,7 +26,13 @@ REQUIRED: Final = os.environ.get("AISDK_BROWSER") == "required"  # before the te
 UNSEEN: Final = "NO BROWSER: THE NOTEBOOKS WERE NOT SEEN. Install Debian's chromium to see them."
 UNCHECKED: Final = "NO AXE-CORE: ACCESSIBILITY WAS NOT CHECKED. Name its file in AXE_CORE."
 SIZE: Final = {"width": 1100, "height": 2600}
-RUN_ALL: Final = "jupyterapp.commands.execute('notebook:run-all-cells')"
+LONGEST_S: Final = 120  # that a notebook may take
+RUN_ALL: Final = """
+seconds => Promise.race([
+  jupyterapp.commands.execute('notebook:run-all-cells'),
+  new Promise((_, fail) => setTimeout(() => fail(Error('the cells took too long')), 1e3 * seconds)),
+])
+"""
 STATE: Final = """
 () => {
   const panel = jupyterapp.shell.currentWidget;
@@ -91,13 +97,13 @@ class Seen:
         if message.type == "error":
             self.errors.append(message.text)
 
-    def run_all(self) -> None:
-        """Runs every cell and waits until the kernel rests."""
-        self.page.evaluate(RUN_ALL)
+    def run_all(self, seconds: float = LONGEST_S) -> None:
+        """Runs every cell and waits until the kernel rests; fails after two minutes."""
+        self.page.evaluate(RUN_ALL, seconds)
         self.page.wait_for_function(
             f"(() => {{const s = ({STATE})(); return s.kernel === 'idle' && "
             "s.counts.every(count => count !== null);})()",
-            timeout=180_000,
+            timeout=30_000,
         )
         self.page.wait_for_timeout(500)
 
