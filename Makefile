@@ -47,8 +47,8 @@ unit: .venv/ready ## Tests with coverage, then the campaigns in short without it
 notebooks: .venv/ready ## Execute the notebooks and compare their outputs
 	$(BIN)/python -m pytest --nbval-lax --nbval-kernel-name python3 -p no:cacheprovider notebooks
 
-browser: .venv/ready ## See the notebooks in JupyterLab through chromium
-	$(BIN)/python -m pytest -rs tests/browser_tests
+browser: .venv/ready ## See the notebooks in JupyterLab through chromium; pictures in build/screens
+	$(BIN)/python -m pytest -rs tests/browser_tests --screenshots=build/screens
 
 site: .venv/ready ## Build the documentation in build/site; warnings are errors
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/site

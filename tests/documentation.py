@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Final
 
@@ -32,3 +37,36 @@ def built(root: Path, site: Path) -> str:
     )
     assert bool(done.returncode) == bool(done.stderr), done.stderr
     return done.stderr
+
+
+def site_of(root: Path) -> Path:
+    """The site of a repository, built without a complaint; kept in ``build`` until it changes."""
+    tested = root / "build" / "tested"
+    kept = tested / digest(root)
+    if not kept.exists():
+        shutil.rmtree(tested, ignore_errors=True)  # what older sources gave
+        tested.mkdir(parents=True)
+        unfinished = Path(tempfile.mkdtemp(dir=tested))
+        complaints = built(root, unfinished / "site")
+        assert complaints == "", complaints
+        unfinished.rename(kept)
+    return kept / "site"
+
+
+def digest(root: Path) -> str:
+    """Stands for all that the site is made of: the sources, and the packages that build it."""
+    made = hashlib.sha256(sys.version.encode())
+    for name in sorted(f"{found.name} {found.version}" for found in distributions()):
+        made.update(f"\0{name}".encode())
+    for path in sorted(_sources(root)):
+        text = path.read_bytes()
+        made.update(f"\0{path.relative_to(root)} {len(text)}\0".encode() + text)
+    return made.hexdigest()
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    yield from root.glob("*.md")
+    for folder in ("aisdk", "docs", "notebooks"):
+        for path in (root / folder).rglob("*"):
+            if path.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(path.parts):
+                yield path

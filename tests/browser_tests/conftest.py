@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import nbformat
 import pytest
@@ -22,10 +22,17 @@ from themes import THEMES, dress
 
 ROOT: Final = Path(__file__).parents[2]
 BROWSER: Final = shutil.which("chromium") or shutil.which("chromium-browser")
+REQUIRED: Final = os.environ.get("AISDK_BROWSER") == "required"  # before the tests clean it away
 UNSEEN: Final = "NO BROWSER: THE NOTEBOOKS WERE NOT SEEN. Install Debian's chromium to see them."
 UNCHECKED: Final = "NO AXE-CORE: ACCESSIBILITY WAS NOT CHECKED. Name its file in AXE_CORE."
 SIZE: Final = {"width": 1100, "height": 2600}
-RUN_ALL: Final = "jupyterapp.commands.execute('notebook:run-all-cells')"
+LONGEST_S: Final = 120  # that a notebook may take
+RUN_ALL: Final = """
+seconds => Promise.race([
+  jupyterapp.commands.execute('notebook:run-all-cells'),
+  new Promise((_, fail) => setTimeout(() => fail(Error('the cells took too long')), 1e3 * seconds)),
+])
+"""
 STATE: Final = """
 () => {
   const panel = jupyterapp.shell.currentWidget;
@@ -90,13 +97,13 @@ class Seen:
         if message.type == "error":
             self.errors.append(message.text)
 
-    def run_all(self) -> None:
-        """Runs every cell and waits until the kernel rests."""
-        self.page.evaluate(RUN_ALL)
+    def run_all(self, seconds: float = LONGEST_S) -> None:
+        """Runs every cell and waits until the kernel rests; fails after two minutes."""
+        self.page.evaluate(RUN_ALL, seconds)
         self.page.wait_for_function(
             f"(() => {{const s = ({STATE})(); return s.kernel === 'idle' && "
             "s.counts.every(count => count !== null);})()",
-            timeout=180_000,
+            timeout=30_000,
         )
         self.page.wait_for_timeout(500)
 
@@ -126,7 +133,7 @@ class Seen:
 def lab() -> Iterator[Lab]:
     """JupyterLab on a copy of the notebooks, with nothing of the user's own."""
     if BROWSER is None:
-        pytest.skip(UNSEEN)
+        _miss(UNSEEN)
     own = Path(tempfile.mkdtemp(prefix="aisdk-"))
     folder = own / "notebooks"
     shutil.copytree(ROOT / "notebooks", folder, ignore=shutil.ignore_patterns(".*"))
@@ -159,7 +166,7 @@ def lab() -> Iterator[Lab]:
 def browser() -> Iterator[Any]:
     """Debian's chromium, gone before the next file: playwright's loop lets no other one run."""
     if BROWSER is None:
-        pytest.skip(UNSEEN)
+        _miss(UNSEEN)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -177,10 +184,10 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
         return Path(named).read_text("utf-8")
     folder, npm = tmp_path_factory.mktemp("axe"), shutil.which("npm")
     if npm is None:
-        pytest.skip(UNCHECKED)
+        _miss(UNCHECKED)
     command = [npm, "pack", "axe-core", "--silent", "--pack-destination", str(folder)]
     if subprocess.run(command, check=False, timeout=120).returncode:  # noqa: S603  # npm itself
-        pytest.skip(UNCHECKED)
+        _miss(UNCHECKED)
     with tarfile.open(next(folder.glob("*.tgz"))) as packed:
         source = packed.extractfile("package/axe.min.js")
         assert source is not None
@@ -199,6 +206,13 @@ def see(lab: Lab, browser: Any, request: pytest.FixtureRequest) -> Iterator[Call
 
     yield open_one
     context.close()
+
+
+def _miss(reason: str) -> NoReturn:
+    """Skips what cannot be seen here; fails where ``AISDK_BROWSER=required`` asks to see it."""
+    if REQUIRED:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 def _settle_in(own: Path) -> None:

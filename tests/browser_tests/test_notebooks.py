@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from themes import THEMES
+from playwright.sync_api import Error
+from themes import THEMES, dress
 
 Open = Callable[[str], Any]  # a notebook's name → a notebook in the browser
 
@@ -102,47 +103,12 @@ def column(table: Any, name: str) -> list[str]:
     return texts
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_quickstart_shows_its_hits_frames_and_plot(show: Any, theme: str) -> None:
-    """The rows in order and beside the file browser, every frame, the plot, and no complaint."""
-    seen = show("01_quickstart.ipynb", theme)
-    seen.keep(f"quickstart_{theme.rsplit(maxsplit=1)[-1].lower()}")
-    table = seen.page.locator(".jp-OutputArea .aisdk-rows table")
-    assert table.count() == 1
-    assert column(table, "rank") == ["1", "2", "3"]
-    assert column(table, "title")[0] == "Dates"
-    assert "strptime" in column(table, "text")[0]
-    region = seen.page.locator(".jp-OutputArea .aisdk-rows")
-    assert region.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
-    assert pale(seen, ".aisdk-rows :is(th, td, caption)") == []
-    frames = seen.page.locator(".jp-OutputArea table.dataframe")
-    assert [frame.locator("tbody tr").count() for frame in frames.all()] == [5, 5, 1, 1, 5]
-    assert seen.page.evaluate(PLOTS) == 1
-    assert seen.cell_errors() == []
-    assert (seen.errors, seen.strangers()) == ([], [])
-
-
-def test_documents_shows_a_frame_after_each_add(show: Any) -> None:
-    """What failed, what was unchanged and what was updated stand in the frames."""
-    seen = show("02_documents.ipynb")
-    frames = seen.page.locator(".jp-OutputArea table.dataframe").all()
-    statuses = [frame.locator("tbody td:nth-child(3)").all_text_contents() for frame in frames]
-    assert statuses[:3] == [
-        ["failed", "added", "added"],
-        ["unchanged", "unchanged"],
-        ["unchanged", "updated"],
-    ]
-    assert (seen.errors, seen.strangers()) == ([], [])
-
-
-@pytest.mark.parametrize(("name", "theme"), list(zip(LESSONS[1:], cycle(THEMES), strict=False)))
-def test_other_notebooks_run_from_top_to_bottom(show: Any, name: str, theme: str) -> None:
-    """No cell fails, there is a picture, every text can be read, and nothing leaves the machine."""
-    seen = show(name, theme)
+def look_through(seen: Any, picture: str) -> None:
+    """No cell fails, there is a plot, every text can be read, and nothing leaves the machine."""
     tall = seen.page.evaluate(SCROLLED)
     seen.page.set_viewport_size({"width": 1100, "height": tall + 200})
     seen.page.wait_for_timeout(500)
-    seen.keep(f"{name.removesuffix('.ipynb')}_{theme.rsplit(maxsplit=1)[-1].lower()}")
+    seen.keep(picture)
     assert seen.cell_errors() == []
     assert seen.page.evaluate(PLOTS) > 0
     if seen.page.locator(".aisdk-rows").count():
@@ -151,20 +117,72 @@ def test_other_notebooks_run_from_top_to_bottom(show: Any, name: str, theme: str
     assert len(seen.requests) > 10, "the control: requests are seen"
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_every_text_of_a_table_can_be_read(show: Any, lab: Any, theme: str) -> None:
-    """Cells, heads, captions, folded texts and marked words, unfolded and under the pointer."""
-    name = lab.write("reading", CONNECT, LONG, MARKED)
+def test_quickstart_shows_its_hits_frames_and_plot(show: Any) -> None:
+    """The rows in order and beside the file browser, every frame, the plot; in both themes."""
+    seen = show("01_quickstart.ipynb")
+    table = seen.page.locator(".jp-OutputArea .aisdk-rows table")
+    assert table.count() == 1
+    assert column(table, "rank") == ["1", "2", "3"]
+    assert column(table, "title")[0] == "Dates"
+    assert "strptime" in column(table, "text")[0]
+    region = seen.page.locator(".jp-OutputArea .aisdk-rows")
+    assert region.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
+    frames = seen.page.locator(".jp-OutputArea table.dataframe")
+    assert [frame.locator("tbody tr").count() for frame in frames.all()] == [5, 5, 1, 1, 5]
+    assert seen.page.evaluate(PLOTS) == 1
+    for theme in THEMES:
+        dress(seen, theme)
+        look_through(seen, f"quickstart_{theme.rsplit(maxsplit=1)[-1].lower()}")
+
+
+def test_documents_shows_a_frame_after_each_add(show: Any) -> None:
+    """What failed, what was unchanged and what was updated; how far the long one is; the plots."""
+    seen = show("02_documents.ipynb")
+    frames = seen.page.locator(".jp-OutputArea table.dataframe").all()
+    statuses = [frame.locator("tbody td:nth-child(3)").all_text_contents() for frame in frames]
+    assert statuses[:3] == [
+        ["failed", "added", "added"],
+        ["unchanged", "unchanged"],
+        ["unchanged", "updated"],
+    ]
+    progress = seen.page.locator(".jp-OutputArea label").all_inner_texts()
+    assert [text.count("11 of 11 documents") for text in progress] == [1]
+    assert seen.page.evaluate(PLOTS) == 2
+    look_through(seen, "02_documents_light")
+
+
+def test_searching_well_shows_the_explorer(show: Any) -> None:
+    """The live view stands for its table, which is hidden."""
+    seen = show("03_searching_well.ipynb", THEMES[1])
+    live = seen.page.locator(".jp-OutputArea .aisdk-explorer")
+    assert live.count() == 1
+    assert live.get_by_text("12 rows").is_visible()
+    tables = seen.page.locator(".jp-OutputArea .aisdk-rows").all()
+    assert [table.is_visible() for table in tables] == [True, False]
+    look_through(seen, "03_searching_well_dark")
+
+
+@pytest.mark.parametrize(("name", "theme"), list(zip(LESSONS[3:], cycle(THEMES), strict=False)))
+def test_other_notebooks_run_from_top_to_bottom(show: Any, name: str, theme: str) -> None:
+    """Each in one of the themes."""
     seen = show(name, theme)
+    look_through(seen, f"{name.removesuffix('.ipynb')}_{theme.rsplit(maxsplit=1)[-1].lower()}")
+
+
+def test_every_text_of_a_table_can_be_read(show: Any, lab: Any) -> None:
+    """Cells, heads, captions, folded texts and marked words, unfolded and under the pointer."""
+    seen = show(lab.write("reading", CONNECT, LONG, MARKED))
     table = seen.page.locator(".jp-OutputArea .aisdk-rows").last
     table.locator("summary").first.click()
     assert table.locator("details[open] p").first.is_visible()
     marked = table.locator(":not(summary) > mark").all_text_contents()  # whole: a fold cuts words
     assert len(marked) > 3
     assert {word.lower() for word in marked} == {"pump", "pumps"}
-    table.locator("tbody tr").last.hover()
-    seen.keep(f"reading_{theme.rsplit(maxsplit=1)[-1].lower()}")
-    assert pale(seen, ".aisdk-rows :is(th, td, caption, summary, p, mark)") == []
+    for theme in THEMES:
+        dress(seen, theme)
+        table.locator("tbody tr").last.hover()
+        seen.keep(f"reading_{theme.rsplit(maxsplit=1)[-1].lower()}")
+        assert pale(seen, ".aisdk-rows :is(th, td, caption, summary, p, mark)") == []
     assert seen.errors == []
 
 
@@ -242,8 +260,10 @@ def test_progress_of_add_and_collect_stays_in_its_final_state(show: Any, lab: An
 
 
 def test_page_that_leaves_complains_or_is_pale_is_noticed(show: Any, lab: Any) -> None:
-    """The control: an image, a socket, a message on the console and a pale text are seen."""
+    """The control: an image, a socket, a message, a pale text and cells that take too long."""
     seen = show(lab.write("flood", FLOOD))
     assert set(seen.strangers()) == {"http://127.0.0.2:9/pixel.png", "http://127.0.0.2:9/socket"}
     assert "complaint" in seen.errors
     assert [text["text"] for text in pale(seen, "#pale")] == ["pale"]
+    with pytest.raises(Error, match="took too long"):
+        seen.run_all(seconds=0)

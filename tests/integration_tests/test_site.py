@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 from bs4 import BeautifulSoup, Tag
-from documentation import ROOT, built
+from documentation import ROOT, built, digest, site_of
 
 import aisdk
 import aisdk.core
@@ -168,10 +168,31 @@ def test_notebook_is_shown_with_its_saved_outputs(site: Path, path: Path) -> Non
     ],
 )
 def test_broken_page_fails_the_build(tmp_path: Path, text: str, named: str) -> None:
-    """Warnings are errors."""
+    """Warnings are errors, and what was built with one is not kept."""
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("*.md"))
     (tmp_path / "docs" / "index.md").write_text(f"# Broken\n\n{text}\n", "utf-8")
-    assert named in built(tmp_path, tmp_path / "build")
+    with pytest.raises(AssertionError, match=re.escape(named)):
+        site_of(tmp_path)
+    assert not (tmp_path / "build" / "tested" / digest(tmp_path)).exists()
+
+
+def test_site_is_kept_until_anything_in_it_changes(tmp_path: Path) -> None:
+    """A line, a new file, or the name of one."""
+    (tmp_path / "docs").mkdir()
+    page, module = tmp_path / "docs" / "index.md", tmp_path / "aisdk" / "new.py"
+    page.write_text("# One\n")
+    seen = [digest(tmp_path)]
+    page.write_text("# Two\n")
+    seen.append(digest(tmp_path))
+    module.parent.mkdir()
+    module.write_text("")
+    seen.append(digest(tmp_path))
+    module.rename(module.with_stem("newer"))
+    seen.append(digest(tmp_path))
+    assert len(set(seen)) == len(seen)
+    site = tmp_path / "build" / "tested" / seen[-1] / "site"
+    site.mkdir(parents=True)
+    assert site_of(tmp_path) == site
 
 
 def test_build_that_asks_the_network_fails(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aisdk.core.cache.service import CacheService
 from aisdk.core.runtime.faces import Face, blocking, bound, hosted
 
@@ -24,7 +26,12 @@ class Cache(Face[CacheService]):
 
     __slots__ = ()
 
-    get = blocking(CacheService.get)
+    def get(self, key: str, *, default: Any = None) -> Any:  # noqa: D102  # it has the verb's
+        __tracebackhide__ = True  # read by IPython, which leaves this frame out
+        return self._get(key, default=default)  # type: ignore[no-untyped-call]  # Any: also a page
+
+    _get = blocking(CacheService.get)
+    get.__doc__ = _get.__doc__
     set = blocking(CacheService.set)
     delete = blocking(CacheService.delete)
     stats = blocking(CacheService.stats)

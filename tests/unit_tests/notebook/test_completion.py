@@ -14,6 +14,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
 import aisdk
+from aisdk.core.runtime.faces import Face
 from aisdk.settings import Settings
 
 HOSTILE = ['a"); import os; ("', "a'b", "a\\b", "a\nb", "a\x1b[2J", "a{{ b }}"]
@@ -134,6 +135,32 @@ def test_silent_database_does_not_hold_up_typing(
 
 
 CHAIN = '.rag.query("x").to_frame().'
+GIVEN = {
+    'documents.add("x")': "[0].status",
+    'documents.add("x", wait=False)': ".result",
+    "documents.list()": "[0].title",
+    'documents.get("x")': ".metadata",
+    "documents.count()": ".bit_length",
+    'documents.delete("x")': ".bit_length",
+    "documents.info()": ".chunks",
+    'rag.query("x")': ".explore().selected",
+    'rag.query_many(["x"])': "[0].query",
+    'rag.explain("x")': "[0].milliseconds",
+    "jobs.list()": "[0].state",
+    'jobs.get("x")': ".state",
+    'jobs.result("x")': ".to_frame",
+    'jobs.cancel("x")': ".ended_at",
+    'cache.set("x", 1)': ".bit_length",
+    'cache.delete("x")': ".bit_length",
+    "cache.stats()": "[0].misses",
+    "usage.limits()": "[0].per_minute",
+    "usage.list(days=7)": ".plot",
+    'job("x")': ".result().to_frame",
+    "verify_isolation()": "[0].leaked",
+    "with_options(retries=0)": ".rag.query_many",
+    "asynchronous()": ".rag.query_many",
+}
+NOTHING = {"documents.update", "documents.set_language", "cache.get", "close"}  # or anything
 
 
 def test_jedi_completes_what_a_verb_gives(shell: InteractiveShell, session: aisdk.Session) -> None:
@@ -145,6 +172,31 @@ def test_jedi_completes_what_a_verb_gives(shell: InteractiveShell, session: aisd
         assert 'session.rag.query("x").to_arrow' in offered(shell, 'session.rag.query("x").to_a')
         assert 'session.rag.query("x")[0].heading' in offered(shell, 'session.rag.query("x")[0].h')
         assert offered(shell, f"session{CHAIN}no_such") == []
+
+
+def test_jedi_completes_what_every_verb_gives(
+    shell: InteractiveShell, session: aisdk.Session
+) -> None:
+    """The last letters of a line are left to Tab; what is not there is not offered."""
+    shell.push({"session": session})
+    lines = [f"session.{call}{follows}" for call, follows in GIVEN.items()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert [line for line in lines if line not in offered(shell, line[:-3])] == []
+        assert [call for call in GIVEN if offered(shell, f"session.{call}.no_such")] == []
+
+
+def test_no_verb_is_left_out(session: aisdk.Session) -> None:
+    """Of those that the test above completes."""
+    verbs = {
+        f"{name}.{verb}"
+        for name, face in vars(session).items()
+        if isinstance(face, Face)
+        for verb in vars(type(face))
+        if not verb.startswith("_")
+    }
+    own = {name for name in vars(aisdk.Session) if not name.startswith("_")}
+    assert verbs | own == {call.split("(")[0] for call in GIVEN} | NOTHING
 
 
 def test_jedi_completes_a_session_of_the_magic(
