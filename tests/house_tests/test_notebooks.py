@@ -30,6 +30,8 @@ def faults(book: dict[str, Any]) -> Iterator[str]:
         yield "an error"
     if not {kind for output in outputs for kind in output.get("data", {})} <= KINDS:
         yield "an output of an unknown kind"
+    if "site-packages" in json.dumps(outputs):
+        yield "a path of the machine"
     if not any("image/png" in output.get("data", {}) for output in outputs):
         yield "no picture"
     if sum("NBVAL_CHECK_OUTPUT" in "".join(cell["source"]) for cell in cells) < 3:
@@ -46,9 +48,9 @@ def test_fault_of_a_saved_notebook_is_found() -> None:
     """The control: each fault, in one notebook."""
     widget = {"application/vnd.jupyter.widget-state+json": {}}
     outputs = [
-        {"output_type": "error", "ename": "X", "evalue": "", "traceback": []},
+        {"output_type": "error", "ename": "X", "evalue": "site-packages", "traceback": []},
         {"output_type": "display_data", "data": widget, "metadata": {"isolated": True}},
     ]
     cell = {"cell_type": "code", "metadata": {}, "execution_count": None, "source": ["1"]}
     book = {"metadata": {"widgets": widget}, "cells": [cell | {"outputs": outputs}]}
-    assert len(list(faults(book))) == 7
+    assert len(list(faults(book))) == 8

@@ -104,6 +104,22 @@ def test_display_outlives_a_failure_that_passes(
     assert (watched.count[0], watched.note) == (len(MANY), "done")
 
 
+def test_display_of_a_client_that_closes_takes_a_last_look(
+    client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that has ended since the last one is shown as it ended."""
+    monkeypatch.setattr(service, "ASK_S", 60)
+    client.call(lambda: client.tenants.create(tenant, tier="unlimited"))
+    with surrounded(client, embedding="none") as around:
+        session = aisdk.connect(tenant, client=around.client)
+        job = session.documents.add(MANY, wait=False)
+        watched = Watched()
+        job.follow(watched)
+        job.result(timeout_s=60)
+        assert watched.note is None
+    assert (watched.count[0], watched.note) == (len(MANY), "done")
+
+
 def test_display_of_a_job_that_is_gone_says_so(session: aisdk.Session) -> None:
     """It ends instead of asking for ever."""
     session.documents.count()

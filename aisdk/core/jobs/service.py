@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -34,6 +35,7 @@ LARGEST_PAGE: Final = 10_000
 LISTING: Final = "jobs.list"
 ASK_S: Final = 0.5
 AGAIN_S: Final = 2.0  # after a failure that may pass
+LAST_S: Final = 0.5  # for a last look
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,30 +184,26 @@ class JobsService:
         self.runner.keep(self._follow(tenant_id, job_id, progress))
 
     async def _follow(self, tenant_id: str, job_id: str, progress: Progress) -> None:
-        note = "no longer followed, show the job again"
-        shown = (0, 0, 0)
+        watched = _Watched(progress)
         try:
             while True:
                 try:
-                    info = await self._info(tenant_id, job_id)
+                    if watched.show(await self._info(tenant_id, job_id)):
+                        return
                 except AisdkError as error:
                     if not error.retryable:  # such as a tenant that was erased
-                        note = f"no longer followed: {error.code}"
+                        watched.note = f"no longer followed: {error.code}"
                         return
                     await asyncio.sleep(AGAIN_S)
                     continue
-                if info.total is not None:
-                    progress.grow(info.total)
-                counted = (info.done, info.failed, info.chunks)
-                done, failed, chunks = (new - old for new, old in zip(counted, shown, strict=True))
-                progress.advance(done, failed=failed, chunks=chunks)
-                shown = counted
-                if info.state in ENDED:
-                    note = _end_of(info)
-                    return
                 await asyncio.sleep(ASK_S)
+        except asyncio.CancelledError:  # the client closes, and the job may have ended just now
+            with suppress(AisdkError, TimeoutError):
+                async with asyncio.timeout(LAST_S):
+                    watched.show(await self._info(tenant_id, job_id))
+            raise
         finally:
-            progress.close(note)
+            progress.close(watched.note)
 
     async def _info(self, tenant_id: str, job_id: str) -> JobInfo:
         query = self.store.listing(tenant_id).where(jobs.c.job_id == _number(job_id))
@@ -219,6 +217,31 @@ class JobsService:
 
     def _cursor(self, tenant_id: str, row: Any) -> str:
         return sign(self.cursor_key, tenant_id, LISTING, [row.created_at.isoformat(), row.job_id])
+
+
+class _Watched:
+    """What a display has shown of a job so far.
+
+    Attributes:
+        note: How it ended.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.note = "no longer followed, show the job again"
+        self._progress = progress
+        self._counted = (0, 0, 0)
+
+    def show(self, info: JobInfo) -> bool:
+        """Shows how it stands; whether it has ended."""
+        if info.total is not None:
+            self._progress.grow(info.total)
+        counted = (info.done, info.failed, info.chunks)
+        done, failed, chunks = (new - old for new, old in zip(counted, self._counted, strict=True))
+        self._progress.advance(done, failed=failed, chunks=chunks)
+        self._counted = counted
+        if info.state in ENDED:
+            self.note = _end_of(info)
+        return info.state in ENDED
 
 
 def _number(job_id: Any) -> UUID:
