@@ -136,3 +136,12 @@ async def test_tier_or_path_that_is_none_is_refused(client: aisdk.Client, tenant
     ):
         with pytest.raises(InvalidInput):
             await asyncio.wait_for(call(), 30)
+
+
+def test_names_too_long_that_begin_alike_fail_each(session: aisdk.Session) -> None:
+    """They are kept under one name, for what is kept of them is the same."""
+    alike = [Document("a pump", source=f"{'x' * 2_000}{end}") for end in "ab"]
+    result = session.documents.add(alike, progress=False, raise_on_error=False)
+    assert [row.status for row in result] == ["failed"] * 2
+    (kept,) = session.documents.list(state="failed")
+    assert kept.source == "x" * 2_000

@@ -57,14 +57,15 @@ def test_add_text_comes_back_exactly(session: aisdk.Session) -> None:
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_add_file_whose_name_is_no_text(session: aisdk.Session, tmp_path: Path, wait: bool) -> None:
-    """Its name is shown with a mark in place of what no encoding has; frames and jobs take it."""
-    odd = os.fsdecode(b"a\xff.txt")
-    (tmp_path / odd).write_text("a red pump")
+    """Each stands for itself under a name that can be read; frames and jobs take it."""
+    for name, text in ((b"a\xff.txt", "a red pump"), (b"a\xfe.txt", "a valve")):
+        (tmp_path / os.fsdecode(name)).write_text(text)
     added = session.documents.add(tmp_path, progress=False, wait=wait)
     frame = (added if wait else added.result()).to_frame()
-    assert frame["status"].tolist() == ["added"]
-    assert frame["source"].str.endswith("a?.txt").tolist() == [True]
-    assert session.documents.get(frame["source"][0]).text == "a red pump"
+    assert frame["status"].tolist() == ["added"] * 2
+    names = {name.rpartition("a\\")[2]: name for name in frame["source"]}
+    assert sorted(names) == ["udcfe.txt", "udcff.txt"]
+    assert session.documents.get(names["udcff.txt"]).text == "a red pump"
 
 
 def test_add_key_that_is_too_long_fails_alone(session: aisdk.Session) -> None:

@@ -111,7 +111,7 @@ class Adding:
         self._batch: list[_Prepared] = []
         self._chunks = 0
         self._enough = min(FIRST_CHUNKS, BATCH_CHUNKS)
-        self._seen: dict[UUID, bytes] = {}
+        self._seen: dict[str, bytes] = {}
         self._new: dict[UUID, bool] = {}
         self._storing: asyncio.Task[None] | None = None
         standing = current_standing()
@@ -221,10 +221,11 @@ class Adding:
 
     def _mark_again(self, read: _Read) -> bool:
         """Whether this run met the same source with the same content; other content is an error."""
-        if read.document_id not in self._seen:
-            self._seen[read.document_id] = read.key
+        name = read.source.source
+        if name not in self._seen:
+            self._seen[name] = read.key
             return False
-        if self._seen[read.document_id] != read.key and read.error is None:
+        if self._seen[name] != read.key and read.error is None:
             read.error = Unreadable(
                 "Two sources of one call have the same key and different content.",
                 hint="Give each row its own id.",
@@ -334,8 +335,8 @@ class Adding:
 
 
 def document_id_of(tenant_id: str, source: str) -> UUID:
-    """The id of a source's document: the same for the same tenant and source, always."""
-    name = f"{tenant_id}\0{source}".encode("utf-8", "surrogatepass")
+    """The id of a source's document: the same for the same tenant and stored name, always."""
+    name = f"{tenant_id}\0{shortened(source)}".encode()
     return UUID(bytes=blake2b(name, digest_size=16).digest())
 
 

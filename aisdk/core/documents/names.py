@@ -17,7 +17,7 @@ def storable(source: str) -> str:
     Raises:
         Unreadable: It has more than 2,000 bytes, or a NUL.
     """
-    if len(source.encode("utf-8", "replace")) > LONGEST_SOURCE or "\0" in source:
+    if len(written(source).encode()) > LONGEST_SOURCE or "\0" in source:
         raise Unreadable(
             "A source's key is too long.",
             hint=f"Use an id of at most {LONGEST_SOURCE:,} bytes.",
@@ -33,5 +33,8 @@ def shortened(source: str) -> str:
 
 
 def written(source: str) -> str:
-    """The name as text that can be encoded: a file's may hold bytes that are not UTF-8."""
-    return source.encode("utf-8", "replace").decode()
+    r"""The name as text that can be encoded: a file's may hold bytes that are not UTF-8.
+
+    They become ``\udcff`` and the like, so that names that differ stay different.
+    """
+    return source.encode("utf-8", "backslashreplace").decode()
