@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import structlog
 
 from aisdk.core.documents.store import DocumentStore
 from aisdk.core.documents.writing import index_batch
 from aisdk.core.runtime.guard import Limits
+from aisdk.core.runtime.together import to_its_end
 from aisdk.core.storage.engine import Database
 from aisdk.core.tenants.folder import (
     CHUNKS,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Moving"]
 
 ROWS: Final = 2_000  # rows written at a time
+ERASE_S: Final = 60.0  # removing what was imported before an import failed
 ABOUT: Final = """
 SELECT t.tier, t.state, t.settings::text AS settings, s.language, s.embedding_model,
        s.embedding_dimension
@@ -70,11 +72,18 @@ class Moving:
     Args:
         database: The platform role's.
         analyzer: Language → its analyzer.
+        log: Where it is told what could not be removed.
     """
 
-    def __init__(self, database: Database, analyzer: Callable[[str], Any]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        analyzer: Callable[[str], Any],
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
         self._database = database
         self._analyzer = analyzer
+        self._log = log
 
     async def export(self, tenant_id: str, folder: Path) -> Path:
         """Writes the tenant; the folder."""
@@ -107,17 +116,33 @@ class Moving:
         """Makes the tenant, registered by ``begin``; its name."""
         manifest = await asyncio.to_thread(read_manifest, folder)
         name: str = manifest["tenant_id"] if tenant_id is None else tenant_id
-        await begin(name, manifest["tier"], manifest["settings"])
         register = TenantStore(self._database)
+        made = False
+
+        async def make() -> None:
+            nonlocal made
+            await begin(name, manifest["tier"], manifest["settings"])
+            made = True
+
         try:
+            await to_its_end(make())  # else nobody knew whether the tenant is ours
             if manifest["language"] is not None:
                 await self._fill(name, folder, manifest)
             await register.change(name, {"state": manifest["state"]})
         except BaseException:
-            with suppress(AisdkError, asyncio.CancelledError):
-                await register.erase(name)
+            if made:
+                await to_its_end(self._erase(name))
             raise
         return name
+
+    async def _erase(self, tenant_id: str) -> None:
+        """Removes what was imported of a tenant, within a time of its own."""
+        try:
+            async with asyncio.timeout(ERASE_S):
+                await TenantStore(self._database).erase(tenant_id)
+        except (AisdkError, TimeoutError) as error:
+            code = error.code if isinstance(error, AisdkError) else "timeout"
+            self._log.warning("tenants.left_behind", tenant_id=tenant_id, error=code)
 
     async def _fill(self, tenant_id: str, folder: Path, manifest: Mapping[str, Any]) -> None:
         """Stores the documents of the files, a batch at a time."""
