@@ -73,7 +73,7 @@ async def test_import_tells_of_a_tenant_that_it_could_not_remove(
 
 
 LARGE: dict[str, list[dict[str, Any]]] = {
-    "documents of 256 KiB": [{"v": "x" * 260_000}] * 260,
+    "documents of 256 KiB": [{"v": "x" * 262_130}] * 260,
     "numbers that are written out": [{"v": [1e300] * 1_000}],
     "as many as fit": [{"v": [1e300] * 37_000}, {"v": [5e-324] * 36_000}],
     "floats without a fraction": [{"x": 1e20}, {"x": -1e308}, {"x": 2.0**63}, {"x": 2**62}],

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import file_digest
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
@@ -47,6 +47,7 @@ DOCUMENTS: Final = "documents.parquet"
 CHUNKS: Final = "chunks.parquet"
 
 LARGEST_MANIFEST: Final = 2**20  # bytes
+HASHED: Final = 2**20  # bytes at a time
 # PostgreSQL writes a number out, so that the five characters of 1e300 become 301.
 LARGEST_METADATA: Final = 64 * 256 * 1024  # characters of one document's
 LONGEST_NUMBER: Final = 400  # characters; a float has 326 at most
@@ -115,9 +116,11 @@ class Opened:
 def digest(file: BinaryIO) -> str:
     """The SHA-256 of an open file, which is at its beginning afterwards."""
     file.seek(0)
-    told = file_digest(file, "sha256").hexdigest()
+    told = sha256()
+    while data := file.read(HASHED):
+        told.update(data)
     file.seek(0)
-    return told
+    return told.hexdigest()
 
 
 def opened(folder: Path, until: ExitStack) -> Opened:

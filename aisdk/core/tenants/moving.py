@@ -183,7 +183,7 @@ class Moving:
         """Removes what was imported of a tenant, within a time of its own."""
         try:
             async with asyncio.timeout(ERASE_S):
-                await TenantStore(self._database).erase(tenant_id)
+                await TenantStore(self._database).erase(tenant_id, ERASE_S)
         except (AisdkError, TimeoutError) as error:
             code = error.code if isinstance(error, AisdkError) else "timeout"
             self._log.warning("tenants.left_behind", tenant_id=tenant_id, error=code)
