@@ -290,7 +290,8 @@ class TenantsService:
         """Writes a tenant into a folder: a manifest, its documents and its chunks with vectors.
 
         Sources that failed, jobs, keys and usage are left out. All of it is of one moment. Files
-        are Parquet; the manifest holds their SHA-256.
+        are Parquet; the manifest holds their SHA-256. Only the owner can read them. They are
+        written beside the folder, which is there when all is done, and not at all where that fails.
 
         Args:
             tenant_id: The tenant.
@@ -310,10 +311,11 @@ class TenantsService:
     async def import_(self, path: str | Path, *, tenant_id: str | None = None) -> TenantInfo:
         """Makes a tenant from a folder that ``export`` wrote.
 
-        The tenant is suspended until everything is there; if that fails it is erased again.
+        The tenant is suspended until everything is there; if that fails it is erased again, for
+        which it takes up to a minute after its deadline.
 
         Args:
-            path: The folder.
+            path: The folder; its files are regular ones, or links to such that stay in it.
             tenant_id: Another name for the tenant; by default the one it had.
 
         Raises:
