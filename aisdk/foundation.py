@@ -147,7 +147,7 @@ class Foundation:
         from aisdk.core.usage.recorder import Recorder
         from aisdk.core.usage.store import UsageStore
 
-        return Recorder(lambda: UsageStore(self.database), logger())
+        return Recorder(lambda: UsageStore(self.database), logger(), self.directory.since)
 
     @part
     def server(self) -> EmbeddedServer | None:

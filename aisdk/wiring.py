@@ -126,6 +126,7 @@ class Parts(Foundation):
     @part
     def tenants(self) -> Any:
         """The tenants service."""
+        from aisdk.core.runtime.logging import logger
         from aisdk.core.tenants.moving import Moving
         from aisdk.core.tenants.service import TenantsService
         from aisdk.core.tenants.store import TenantStore
@@ -137,7 +138,7 @@ class Parts(Foundation):
             traces=_Traces(self),
             analyzer=self.analyzer,
             secret=_cursor_key(self._settings),
-            moving=Moving(self.platform_database, self.analyzer),
+            moving=Moving(self.platform_database, self.analyzer, logger()),
         )
 
     @part

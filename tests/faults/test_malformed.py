@@ -86,7 +86,10 @@ def stage(session: aisdk.Session, client: aisdk.Client, canary: str) -> Stage:
     session.documents.add(documents, progress=False)
     aisdk.connect(f"t-{uuid.uuid4().hex[:12]}", client=client)
     cursors = [session.documents.list(limit=2).cursor, run(client.tenants.list, limit=1).cursor]
-    return Stage(client, session, [cursor for cursor in cursors if cursor], canary)
+    gone = aisdk.connect(f"t-{uuid.uuid4().hex[:12]}", client=client)
+    gone.documents.add(documents, progress=False)
+    receipt = run(client.tenants.erase, gone.tenant_id)
+    return Stage(client, session, [cursor for cursor in cursors if cursor], canary, receipt)
 
 
 @pytest.fixture

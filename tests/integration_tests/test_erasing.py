@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from aisdk.core.documents import writing
 from aisdk.core.runtime.guard import Standing
 from aisdk.core.tenants.directory import Directory
 from aisdk.errors import TenantSuspended, TenantUnknown
+from aisdk.settings import Settings
 
 
 class Halting:
@@ -120,3 +122,28 @@ async def test_hurried_tenant_does_not_get_away_from_its_bill(
         await asyncio.gather(hurried.usage.list(), return_exceptions=True)
     rows = {row.verb: row.calls for row in await client.usage.list(tenant)}
     assert rows["documents.count"] == 20
+
+
+async def test_use_of_an_erased_tenant_is_not_billed_to_the_next_of_its_name(
+    client: aisdk.Client, home: Path, tenant: str
+) -> None:
+    """Also where another client holds it; what the next one uses there is its own."""
+    async with aisdk.Client(Settings(home=home, embedding="none")) as other:
+
+        async def flush() -> None:
+            await other._portal.hop(lambda: other._parts.recorder.flush(tenant))
+
+        await other.documents.count(tenant)
+        await flush()
+        rows = await client.usage.list(tenant)
+        assert [row.calls for row in rows if row.verb == "documents.count"] == [1], "the control"
+        await other.documents.count(tenant)
+        await client.tenants.erase(tenant)
+        await client.tenants.create(tenant)
+        await flush()
+        assert "documents.count" not in {row.verb for row in await client.usage.list(tenant)}
+        other._parts.directory.forget(tenant)  # as after five seconds
+        await other.documents.count(tenant)
+        await flush()
+        rows = await client.usage.list(tenant)
+        assert [row.calls for row in rows if row.verb == "documents.count"] == [1]

@@ -137,6 +137,36 @@ async def test_unfit_name_is_refused(client: aisdk.Client, name: Any) -> None:
         await client.tenants.create(name)
 
 
+@pytest.mark.parametrize("verb", ["create", "get", "update", "erase", "export"])
+async def test_missing_tenant_is_refused_at_once(client: aisdk.Client, verb: str) -> None:
+    """As for verbs of tenants: before anything is awaited, by an error that is a ValueError."""
+    with pytest.raises(TenantRequired) as caught:
+        getattr(client.tenants, verb)()
+    assert isinstance(caught.value, ValueError)
+    with pytest.raises(TenantRequired):
+        await getattr(client.tenants, verb)("", **({"path": "x"} if verb == "export" else {}))
+
+
+async def test_malformed_receipt_is_none(client: aisdk.Client, tenant: str) -> None:
+    """Whatever stands in it."""
+    await client.tenants.create(tenant)
+    good = await client.tenants.erase(tenant)
+    assert await client.tenants.verify_erased(good), "the control"
+    unfit: list[dict[str, Any]] = [
+        *({"digest": "é"}, {"digest": None}, {"digest": "\ud800"}, {"digest": ""}),
+        *({"counts": None}, {"counts": {"\ud800": 1}}, {"counts": {1: 1, "a": 2}}),
+        *({"counts": {"documents": "\ud800"}}, {"counts": {"documents": None}}, {"counts": []}),
+        *({"tenant_id": "\ud800"}, {"tenant_id": None}, {"erased_at": None}),
+        {"erased_at": good.erased_at.replace(tzinfo=None)},
+    ]
+    for change in unfit:
+        with pytest.raises(InvalidInput, match="receipt"):
+            await client.tenants.verify_erased(replace(good, **change))
+    for text in ("[" * 100_000, "9" * 5_000, b"\xff", None, 5):
+        with pytest.raises(InvalidInput, match="receipt"):
+            Receipt.from_json(text)  # type: ignore[arg-type]  # some are no text
+
+
 async def test_suspended_tenant_is_refused_until_it_is_active(
     client: aisdk.Client, tenant: str
 ) -> None:
@@ -278,6 +308,8 @@ async def test_erased_tenant_leaves_nothing_and_a_receipt(
     await client.documents.add(tenant, texts(1), progress=False)
     again = (await client.tenants.verify_erased(receipt)).to_frame(index="kind")
     assert again.loc["documents", "left"] == 1, "the control: new rows are seen"
+    assert again["recreated"].all()
+    assert not frame["recreated"].any()
 
 
 async def test_tenant_is_not_erased_while_the_cache_is_down(home: Path, tenant: str) -> None:

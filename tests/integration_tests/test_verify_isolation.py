@@ -174,7 +174,7 @@ async def test_cancelled_run_without_care_leaves_tenants_behind(
         work.close()
 
     monkeypatch.setattr(service, "plant", plant_and_wait)
-    monkeypatch.setattr(service, "_to_its_end", nothing)
+    monkeypatch.setattr(service, "to_its_end", nothing)
     run = await begun(production, platform)
     run.cancel()
     await asyncio.wait([run])

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 
 import aisdk
-from aisdk import Document
+from aisdk import Document, Receipt
 from aisdk.core.documents.metadata import checked_metadata
 from aisdk.core.storage.filters import compile_where
 from malformed import values
+from malformed.mutation import mutated
 from malformed.values import nested, number, odd, text
 
 __all__ = ["KINDS", "Stage"]
@@ -36,12 +38,14 @@ class Stage:
         session: Of a tenant with some documents.
         cursors: Good ones, of the documents and of the tenants.
         canary: What no error may show.
+        receipt: A good one.
     """
 
     client: aisdk.Client
     session: aisdk.Session
     cursors: list[str]
     canary: str
+    receipt: Receipt
 
 
 def where_of(rng: Random, canary: str) -> Any:
@@ -218,6 +222,29 @@ def names(rng: Random, stage: Stage) -> Call:
     return rng.choice(choices)
 
 
+def receipts(rng: Random, stage: Stage) -> Call:
+    """Receipts of erasures of which something was changed, as values and as text."""
+    canary, register, good = stage.canary, stage.client.tenants, stage.receipt
+    field = rng.choice(("tenant_id", "erased_at", "counts", "digest"))
+    value = rng.choice((odd(rng, canary), text(rng, canary), {text(rng, canary): odd(rng, canary)}))
+    changed: Any = replace(good, **{field: value})
+    written = good.to_json().encode()
+    spoiled = rng.choice(
+        [
+            mutated(rng, written, [canary.encode(), b"[" * 100_000, b"9" * 5_000, b"\xff"]),
+            json.dumps({**json.loads(written), field: canary}),
+            *(odd(rng, canary), text(rng, canary), written, written),
+        ]
+    )
+    choices: list[Call] = [
+        lambda: awaited(register.verify_erased, changed),
+        lambda: awaited(register.verify_erased, changed),
+        lambda: Receipt.from_json(spoiled),
+        lambda: awaited(register.verify_erased, Receipt.from_json(spoiled)),
+    ]
+    return rng.choice(choices)
+
+
 def options(rng: Random, stage: Stage) -> Call:
     """Deadlines, retries and idempotency keys."""
     canary = stage.canary
@@ -264,7 +291,7 @@ def awaited(verb: Callable[..., Awaitable[Any]], *given: Any, **named: Any) -> A
 
 # Kind, its share of a hundred, and its maker.
 KINDS: Final[dict[str, tuple[int, Callable[[Random, Stage], Call]]]] = {
-    "filters": (24, filters),
+    "filters": (20, filters),
     "listings": (10, listings),
     "cursors of tenants": (8, tenants),
     "metadata": (16, metadata),
@@ -272,6 +299,7 @@ KINDS: Final[dict[str, tuple[int, Callable[[Random, Stage], Call]]]] = {
     "frames": (6, frames),
     "searches": (10, searches),
     "names": (6, names),
+    "receipts": (4, receipts),
     "options": (6, options),
     "cache": (6, caching),
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, cast, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from aisdk.core.documents.segments import merge
@@ -21,7 +21,9 @@ from aisdk.core.documents.writing import (
     write_batch,
 )
 from aisdk.core.lexical import Segment
+from aisdk.core.runtime.deadline import remaining_s
 from aisdk.core.runtime.guard import Limits
+from aisdk.core.storage.connection import driver_of, unhurried
 from aisdk.core.storage.engine import Database, repeated
 from aisdk.core.storage.tables import chunks, documents, stores
 from aisdk.errors import Conflict
@@ -45,6 +47,9 @@ SELECT $1, f.document_id, f.source, '', '{}', ''::bytea, 0, 0, 'failed', f.error
 FROM unnest($2::uuid[], $3::text[], $4::text[]) AS f (document_id, source, error_code)
 ON CONFLICT (tenant_id, document_id) DO UPDATE
 SET error_code = excluded.error_code, updated_at = now()
+"""
+DELETE: Final = """
+DELETE FROM aisdk.documents WHERE tenant_id = $1 AND document_id = ANY ($2::uuid[])
 """
 KNOWN: Final = """
 SELECT document_id, content_key, state FROM aisdk.documents
@@ -164,24 +169,24 @@ class DocumentStore:
 
     @repeated
     async def remove(self, tenant_id: str, condition: ColumnElement[bool]) -> int:
-        """Deletes the documents that meet the condition, with everything of theirs."""
+        """Deletes the documents that meet the condition, with everything of theirs.
+
+        One statement may take as long as the call, for they may be many.
+        """
         found = select(documents.c.document_id, documents.c.size_bytes, documents.c.state).where(
             documents.c.tenant_id == tenant_id, condition
         )
         async with self._database.transaction(tenant_id) as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
-            await locked_store(driver, tenant_id)
-            rows = (await connection.execute(found)).all()
-            ids = [row[0] for row in rows]
-            gone = await drop_chunks(driver, tenant_id, ids)
-            sizes = [row[1] for row in rows if row[2] == "ready"]
-            await driver.execute(COUNT, tenant_id, -gone, -len(sizes), -sum(sizes))
-            await connection.execute(
-                delete(documents).where(
-                    documents.c.tenant_id == tenant_id, documents.c.document_id.in_(ids)
-                )
-            )
-            await merge(driver, tenant_id)
+            driver = await driver_of(connection)
+            async with unhurried(driver, remaining_s()):
+                await locked_store(driver, tenant_id)
+                rows = (await connection.execute(found)).all()
+                ids = [row[0] for row in rows]
+                gone = await drop_chunks(driver, tenant_id, ids)
+                sizes = [row[1] for row in rows if row[2] == "ready"]
+                await driver.execute(COUNT, tenant_id, -gone, -len(sizes), -sum(sizes))
+                await driver.execute(DELETE, tenant_id, ids)
+                await merge(driver, tenant_id)
         return len(ids)
 
     @repeated

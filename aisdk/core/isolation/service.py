@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +18,7 @@ from aisdk.core.isolation.subjects import Subjects, Victim, plant
 from aisdk.core.isolation.types import ProbeResult
 from aisdk.core.results.page import Rows
 from aisdk.core.runtime.guard import Guard
+from aisdk.core.runtime.together import to_its_end
 from aisdk.core.runtime.verb import platform_verb
 from aisdk.core.storage.tables import tenants
 from aisdk.core.tenants.directory import LIMITS
@@ -92,7 +91,7 @@ class IsolationService:
                 await self.register.create(each, tier=tier, settings=NO_LIMITS)
             yield names
         finally:
-            await _to_its_end(self._erase(names))
+            await to_its_end(self._erase(names))
 
     async def _erase(self, names: Iterable[str]) -> None:
         """Removes tenants past the guard, which lets nobody in while the client closes."""
@@ -116,20 +115,6 @@ class IsolationService:
 def _is_ours(row: Any) -> bool:
     """Whether a tenant of such a name holds no more than we plant."""
     return bool(row[4] <= PLANTED)
-
-
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Does the work whole, whatever becomes of the caller, its deadline and its patience."""
-    task = asyncio.create_task(work, context=Context())
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    task.result()
 
 
 async def _probed(name: str, probe: Probe, attacker: str, victim: Victim) -> ProbeResult:

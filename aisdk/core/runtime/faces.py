@@ -37,6 +37,7 @@ from aisdk.core.results.page import AsyncPage, Page
 from aisdk.core.runtime.loop import LoopThread
 from aisdk.core.runtime.options import CallOptions, Options, call_options, changed_options
 from aisdk.core.runtime.tenancy import checked_tenant
+from aisdk.errors import TenantRequired
 
 __all__ = ["DEFAULT_OPTIONS", "Face", "administered", "blocking", "bound", "hosted"]
 
@@ -126,9 +127,15 @@ def hosted(
 def administered(
     method: Callable[Concatenate[D, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[Face[D], P], Coroutine[Any, Any, R]]:
-    """A verb of the platform itself, awaited from any loop; no tenant is bound."""
+    """A verb of the platform itself, awaited from any loop; no tenant is bound.
+
+    A missing tenant is refused at once, before anything is awaited, where it is about one.
+    """
+    about_one = list(inspect.signature(method).parameters)[1:2] == ["tenant_id"]
 
     def face(self: Face[D], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        if about_one and not (args or "tenant_id" in kwargs):
+            raise TenantRequired
         return self._hop(self._body(method, *args, **kwargs))
 
     return cast(

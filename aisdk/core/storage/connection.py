@@ -22,10 +22,13 @@ __all__ = [
     "give_up",
     "refuse_lost",
     "register_vectors",
+    "unhurried",
     "within",
 ]
 
 REST_S: Final = 1.0  # how long a cancelled statement may take to end, or a connection to close
+
+TAKE_TIME: Final = "SELECT set_config('statement_timeout', $1, true)"
 
 
 class Farewells:
@@ -55,10 +58,24 @@ class HastyConnection(asyncpg.Connection):  # type: ignore[misc]  # the driver s
 
     Attributes:
         farewells: Where its own is kept.
+        patience_s: How long it waits for each answer; ``None`` as long as usual.
     """
 
     farewells: Farewells
+    patience_s: float | None = None
     _farewell: asyncio.Future[None] | None = None
+
+    async def execute(self, query: str, *args: Any, **named: Any) -> Any:
+        """The tag of a statement, or of several."""
+        return await super().execute(query, *args, **{"timeout": self.patience_s} | named)
+
+    async def fetch(self, query: str, *args: Any, **named: Any) -> Any:
+        """The rows of a statement."""
+        return await super().fetch(query, *args, **{"timeout": self.patience_s} | named)
+
+    async def fetchrow(self, query: str, *args: Any, **named: Any) -> Any:
+        """The first row of a statement."""
+        return await super().fetchrow(query, *args, **{"timeout": self.patience_s} | named)
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  # its name
         """Closes within a second, and just ends the connection where that is not enough."""
@@ -95,6 +112,27 @@ async def within(transaction: Any) -> AsyncIterator[None]:
             await transaction.rollback()
         raise
     await transaction.commit()
+
+
+@asynccontextmanager
+async def unhurried(connection: HastyConnection, left_s: float | None) -> AsyncIterator[None]:
+    """Lets statements of the transaction that is open take as long as the call may.
+
+    What ends them is the call's deadline, and not the time that one statement has otherwise.
+
+    Args:
+        connection: The driver's.
+        left_s: What the call has left; ``None`` where it has no deadline, and nothing changes.
+    """
+    if left_s is None:
+        yield
+        return
+    connection.patience_s = left_s + REST_S  # the deadline comes first
+    try:
+        await connection.execute(TAKE_TIME, str(int(connection.patience_s * 1_000)))
+        yield
+    finally:
+        connection.patience_s = None
 
 
 async def give_up(connection: AsyncConnection) -> None:

@@ -63,6 +63,11 @@ class Directory:
             raise TenantUnknown(hint=UNKNOWN_HINT)
         return standing
 
+    def since(self, tenant_id: str) -> float | None:
+        """When the tenant was registered that was found last, where that is remembered."""
+        _, standing = self._held.get(tenant_id, (0.0, None))
+        return None if standing is None else standing.since
+
     def forget(self, tenant_id: str | None = None) -> None:
         """Asks again next time, about one tenant or about all."""
         self._changes += 1

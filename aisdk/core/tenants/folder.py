@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
-from hashlib import file_digest
+from hashlib import sha256
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import to_json
 
+from aisdk.core.documents.access import Access
 from aisdk.core.documents.adding import document_id_of
-from aisdk.core.documents.metadata import checked_metadata
+from aisdk.core.documents.files import open_file
 from aisdk.core.documents.types import Batch, ChunkRow, DocumentRow
 from aisdk.core.storage.filters import UNSTORABLE
-from aisdk.errors import InvalidInput
+from aisdk.errors import InvalidInput, Unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,11 +31,13 @@ __all__ = [
     "FORMAT",
     "MANIFEST",
     "VERSION",
+    "Opened",
     "batches",
+    "check_digests",
     "chunk_schema",
     "digest",
     "document_schema",
-    "read_manifest",
+    "opened",
 ]
 
 FORMAT: Final = "aisdk-tenant"
@@ -42,10 +47,17 @@ DOCUMENTS: Final = "documents.parquet"
 CHUNKS: Final = "chunks.parquet"
 
 LARGEST_MANIFEST: Final = 2**20  # bytes
-LARGEST_ROWS: Final = 64 * 2**20  # bytes of the rows read at a time
-ROWS: Final = 256  # read at a time
+HASHED: Final = 2**20  # bytes at a time
+# PostgreSQL writes a number out, so that the five characters of 1e300 become 301.
+LARGEST_METADATA: Final = 64 * 256 * 1024  # characters of one document's
+LONGEST_NUMBER: Final = 400  # characters; a float has 326 at most
+LARGEST_NUMBER: Final = 2**1024  # no float is as large
+DEEPEST: Final = 64
+LARGEST_ROW: Final = LARGEST_METADATA + 2**20  # bytes
+ROWS: Final = 16  # read at a time
 BATCH_CHUNKS: Final = 512
 BATCH_DOCUMENTS: Final = 2_000
+BATCH_METADATA: Final = 32 * 2**20  # characters
 LONGEST_NAME: Final = 2_000  # characters of a source, a title, a model
 LARGEST_SOURCE: Final = 2**40  # bytes
 MOST_DIMENSIONS: Final = 16_000
@@ -93,34 +105,73 @@ def chunk_schema(dimension: int | None) -> pa.Schema:
     return pa.schema(columns)
 
 
-def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The open files of an export, and its manifest."""
+
+    manifest: Mapping[str, Any]
+    files: Mapping[str, BinaryIO]
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder whose files are as they were written.
+def digest(file: BinaryIO) -> str:
+    """The SHA-256 of an open file, which is at its beginning afterwards."""
+    file.seek(0)
+    told = sha256()
+    while data := file.read(HASHED):
+        told.update(data)
+    file.seek(0)
+    return told.hexdigest()
+
+
+def opened(folder: Path, until: ExitStack) -> Opened:
+    """An export: regular files of the folder, or links to such that do not leave it.
+
+    Args:
+        folder: The folder.
+        until: What closes the files.
 
     Raises:
-        InvalidInput: It is not, or a value is not of its kind.
+        InvalidInput: It is none, or a value of its manifest is not of its kind.
     """
     try:
-        if (folder / MANIFEST).stat().st_size > LARGEST_MANIFEST:
+        root = folder.resolve()
+        files = {name: _open(root, name, until) for name in (MANIFEST, DOCUMENTS, CHUNKS)}
+        text = files[MANIFEST].read(LARGEST_MANIFEST + 1)
+        if len(text) > LARGEST_MANIFEST:
             raise _unfit("its manifest is too large")
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+        manifest: dict[str, Any] = json.loads(text.decode())
         if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
             raise _unfit("it is of another version")
-        for name in (DOCUMENTS, CHUNKS):
-            if digest(folder / name) != manifest["files"][name]["sha256"]:
-                raise _unfit(f"{name} was changed")
         if not _is_whole(manifest):
             raise _unfit("a value of its manifest is of another kind")
     except InvalidInput:
         raise
     except DAMAGES:
         raise _unfit("its manifest or a file cannot be read") from None
-    return manifest
+    return Opened(manifest, files)
+
+
+def _open(root: Path, name: str, until: ExitStack) -> BinaryIO:
+    try:
+        return until.enter_context(open_file(root / name, root, Access(frozenset())))
+    except Unreadable:
+        raise _unfit(f"{name} is no regular file of the folder") from None
+
+
+def check_digests(export: Opened) -> None:
+    """Looks whether the files are as they were written.
+
+    Raises:
+        InvalidInput: One is not.
+    """
+    try:
+        for name in (DOCUMENTS, CHUNKS):
+            if digest(export.files[name]) != export.manifest["files"][name]["sha256"]:
+                raise _unfit(f"{name} was changed")
+    except InvalidInput:
+        raise
+    except DAMAGES:
+        raise _unfit("its manifest or a file cannot be read") from None
 
 
 def _is_whole(manifest: Mapping[str, Any]) -> bool:
@@ -135,7 +186,7 @@ def _is_whole(manifest: Mapping[str, Any]) -> bool:
     )
 
 
-def batches(folder: Path, manifest: Row, tenant_id: str) -> Iterator[tuple[Batch, Times]]:
+def batches(export: Opened, tenant_id: str) -> Iterator[tuple[Batch, Times]]:
     """The documents with their chunks, about a batch at a time, and when they came and changed.
 
     Raises:
@@ -144,8 +195,8 @@ def batches(folder: Path, manifest: Row, tenant_id: str) -> Iterator[tuple[Batch
     import pyarrow as pa
 
     try:
-        for documents, parts in _bundles(folder, manifest["embedding_dimension"]):
-            yield _batch(tenant_id, documents, parts, manifest["embedding_model"]), (
+        for documents, parts in _bundles(export):
+            yield _batch(tenant_id, documents, parts, export.manifest["embedding_model"]), (
                 [row["created_at"] for row in documents],
                 [row["updated_at"] for row in documents],
             )
@@ -155,14 +206,12 @@ def batches(folder: Path, manifest: Row, tenant_id: str) -> Iterator[tuple[Batch
         raise _unfit("a file cannot be read") from None
 
 
-def _bundles(
-    folder: Path, dimension: int | None
-) -> Iterator[tuple[Sequence[Row], Sequence[Sequence[Row]]]]:
-    chunks = _records(folder / CHUNKS, chunk_schema(dimension))
+def _bundles(export: Opened) -> Iterator[tuple[Sequence[Row], Sequence[Sequence[Row]]]]:
+    chunks = _records(export, CHUNKS, chunk_schema(export.manifest["embedding_dimension"]))
     documents: list[Row] = []
     parts: list[list[Row]] = []
-    held = 0
-    for document in _records(folder / DOCUMENTS, document_schema()):
+    held = size = 0
+    for document in _records(export, DOCUMENTS, document_schema()):
         part = [chunk for _, chunk in zip(range(document["chunks"]), chunks, strict=False)]
         if len(part) != document["chunks"] or any(
             chunk["document_id"] != document["document_id"] for chunk in part
@@ -171,26 +220,27 @@ def _bundles(
         documents.append(document)
         parts.append(part)
         held += len(part)
-        if held >= BATCH_CHUNKS or len(documents) >= BATCH_DOCUMENTS:
+        size += len(document["metadata"])
+        if held >= BATCH_CHUNKS or len(documents) >= BATCH_DOCUMENTS or size >= BATCH_METADATA:
             yield documents, parts
-            documents, parts, held = [], [], 0
+            documents, parts, held, size = [], [], 0, 0
     if next(chunks, None) is not None:
         raise _unfit("its files do not belong together")
     if documents:
         yield documents, parts
 
 
-def _records(path: Path, schema: pa.Schema) -> Iterator[Row]:
+def _records(export: Opened, name: str, schema: pa.Schema) -> Iterator[Row]:
     """The rows of a file, whose columns are those of the schema."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(export.files[name]) as file:
         if not file.schema_arrow.equals(schema):
-            raise _unfit(f"{path.name} has other columns")
+            raise _unfit(f"{name} has other columns")
         for group in file.iter_batches(ROWS):
             group.validate(full=True)
-            if group.nbytes > LARGEST_ROWS:
-                raise _unfit(f"{path.name} has rows that are too large")
+            if group.nbytes > ROWS * LARGEST_ROW:
+                raise _unfit(f"{name} has rows that are too large")
             yield from group.to_pylist()
 
 
@@ -219,21 +269,52 @@ def _document(tenant_id: str, row: Row) -> DocumentRow:
         or not all(isinstance(moment, datetime) for moment in moments)
     ):
         raise _unfit("a document cannot be stored")
-    metadata = json.loads(row["metadata"])
     return DocumentRow(
         document_id=document_id_of(tenant_id, row["source"]),
         source=row["source"],
         title=row["title"],
-        metadata=to_json(checked_metadata(metadata)).decode(),
+        metadata=_metadata(row["metadata"]),
         content_key=bytes(row["content_key"]),
         size_bytes=row["size_bytes"],
     )
 
 
+def _metadata(text: str) -> str:
+    """Metadata as they were stored, if they can be stored; written anew they could change."""
+    values = json.loads(text, parse_float=_float, parse_constant=_float)
+    if (
+        len(text) > LARGEST_METADATA
+        or not isinstance(values, dict)
+        or not _is_storable_json(values, DEEPEST)
+    ):
+        raise _unfit("the metadata of a document cannot be stored")
+    return text
+
+
+def _float(text: str) -> float:
+    """A number as PostgreSQL writes it: never with an exponent."""
+    number = float(text)
+    if len(text) > LONGEST_NUMBER or not isfinite(number) or "e" in text.lower():
+        raise _unfit("a number in metadata cannot be stored")
+    return number
+
+
+def _is_storable_json(value: Any, deeper: int) -> bool:
+    if isinstance(value, str):
+        return not UNSTORABLE.search(value)
+    if isinstance(value, int):
+        return abs(value) < LARGEST_NUMBER
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if not isinstance(value, list):
+        return True
+    return deeper > 0 and all(_is_storable_json(each, deeper - 1) for each in value)
+
+
 def _chunk(place: int, row: Row) -> ChunkRow:
     """A chunk, if it can be stored."""
     if not 0 <= row["start"] <= row["end"] or not all(
-        _is_storable(text, LARGEST_ROWS) for text in (row["heading"], row["text"])
+        _is_storable(text, LARGEST_ROW) for text in (row["heading"], row["text"])
     ):
         raise _unfit("a chunk cannot be stored")
     return ChunkRow(place, row["start"], row["end"], row["heading"], row["text"])

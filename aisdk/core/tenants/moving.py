@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
+import structlog
 
 from aisdk.core.documents.store import DocumentStore
 from aisdk.core.documents.writing import index_batch
 from aisdk.core.runtime.guard import Limits
+from aisdk.core.runtime.together import to_its_end
 from aisdk.core.storage.engine import Database
 from aisdk.core.tenants.folder import (
     CHUNKS,
@@ -22,11 +28,13 @@ from aisdk.core.tenants.folder import (
     FORMAT,
     MANIFEST,
     VERSION,
+    Opened,
     batches,
+    check_digests,
     chunk_schema,
     digest,
     document_schema,
-    read_manifest,
+    opened,
 )
 from aisdk.core.tenants.store import TenantStore
 from aisdk.errors import AisdkError, InvalidInput
@@ -38,7 +46,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Moving"]
 
-ROWS: Final = 2_000  # rows written at a time
+ROWS: Final = 2_000  # rows written at a time, at most
+FETCHED: Final = 64  # rows read at a time
+GROUP_BYTES: Final = 16 * 2**20  # of texts and vectors in rows that are written at a time
+ERASE_S: Final = 60.0  # removing what was imported before an import failed
 ABOUT: Final = """
 SELECT t.tier, t.state, t.settings::text AS settings, s.language, s.embedding_model,
        s.embedding_dimension
@@ -70,61 +81,120 @@ class Moving:
     Args:
         database: The platform role's.
         analyzer: Language → its analyzer.
+        log: Where it is told what could not be removed.
     """
 
-    def __init__(self, database: Database, analyzer: Callable[[str], Any]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        analyzer: Callable[[str], Any],
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
         self._database = database
         self._analyzer = analyzer
+        self._log = log
 
     async def export(self, tenant_id: str, folder: Path) -> Path:
         """Writes the tenant; the folder."""
-        await asyncio.to_thread(_prepare, folder)
-        async with self._database.snapshot(tenant_id) as connection:
-            about = dict(await connection.fetchrow(ABOUT, tenant_id))
-            about["settings"] = json.loads(about["settings"])
-            dimension = about["embedding_dimension"]
-            documents = await _write(
-                folder / DOCUMENTS, document_schema(), _rows(connection, READ_DOCUMENTS, tenant_id)
-            )
-            chunks = await _write(
-                folder / CHUNKS,
-                chunk_schema(dimension),
-                _rows(connection, READ_CHUNKS, tenant_id),
-            )
-        manifest = {
-            "format": FORMAT,
-            "version": VERSION,
-            "tenant_id": tenant_id,
-            **about,
-            "exported_at": datetime.now(UTC).isoformat(),
-            "files": {DOCUMENTS: documents, CHUNKS: chunks},
-        }
-        text = json.dumps(manifest, indent=2)
-        await asyncio.to_thread((folder / MANIFEST).write_text, text, "utf-8")
+        async with self._becoming(tenant_id, folder) as part:
+            async with self._database.snapshot(tenant_id) as connection:
+                about = dict(await connection.fetchrow(ABOUT, tenant_id))
+                about["settings"] = json.loads(about["settings"])
+                documents = await _write(
+                    part / DOCUMENTS,
+                    document_schema(),
+                    _rows(connection, READ_DOCUMENTS, tenant_id),
+                )
+                chunks = await _write(
+                    part / CHUNKS,
+                    chunk_schema(about["embedding_dimension"]),
+                    _rows(connection, READ_CHUNKS, tenant_id),
+                )
+            manifest = {
+                "format": FORMAT,
+                "version": VERSION,
+                "tenant_id": tenant_id,
+                **about,
+                "exported_at": datetime.now(UTC).isoformat(),
+                "files": {DOCUMENTS: documents, CHUNKS: chunks},
+            }
+            text = json.dumps(manifest, indent=2).encode()
+            await to_its_end(asyncio.to_thread(_write_whole, part / MANIFEST, text))
         return folder
+
+    @asynccontextmanager
+    async def _becoming(self, tenant_id: str, folder: Path) -> AsyncIterator[Path]:
+        """A folder beside the one to be written, which takes its place at the end.
+
+        Nobody else can read it. Where anything fails it is removed.
+        """
+        target = Path(await asyncio.to_thread(_real, folder))
+        part = target.parent / f".aisdk-{secrets.token_hex(8)}"
+        try:
+            await to_its_end(asyncio.to_thread(_begin, target, part))
+            yield part
+            await to_its_end(asyncio.to_thread(part.rename, target))
+        except BaseException as error:
+            await to_its_end(asyncio.to_thread(self._remove, tenant_id, part))
+            if isinstance(error, OSError) and not isinstance(error, AisdkError):
+                raise _unwritable(error) from None
+            raise
+
+    def _remove(self, tenant_id: str, part: Path) -> None:
+        try:
+            shutil.rmtree(part)
+        except FileNotFoundError:  # it was not made yet
+            return
+        except OSError as error:
+            self._log.warning(
+                "tenants.left_behind", tenant_id=tenant_id, error=type(error).__name__
+            )
 
     async def import_(self, folder: Path, tenant_id: str | None, begin: Begin) -> str:
         """Makes the tenant, registered by ``begin``; its name."""
-        manifest = await asyncio.to_thread(read_manifest, folder)
+        with ExitStack() as files:  # closed under a thread that is left alone, they end its work
+            export = await to_its_end(asyncio.to_thread(opened, folder, files))
+            await asyncio.to_thread(check_digests, export)
+            return await self._make(export, tenant_id, begin)
+
+    async def _make(self, export: Opened, tenant_id: str | None, begin: Begin) -> str:
+        manifest = export.manifest
         name: str = manifest["tenant_id"] if tenant_id is None else tenant_id
-        await begin(name, manifest["tier"], manifest["settings"])
         register = TenantStore(self._database)
+        made = False
+
+        async def make() -> None:
+            nonlocal made
+            await begin(name, manifest["tier"], manifest["settings"])
+            made = True
+
         try:
+            await to_its_end(make())  # else nobody knew whether the tenant is ours
             if manifest["language"] is not None:
-                await self._fill(name, folder, manifest)
+                await self._fill(name, export)
             await register.change(name, {"state": manifest["state"]})
         except BaseException:
-            with suppress(AisdkError, asyncio.CancelledError):
-                await register.erase(name)
+            if made:
+                await to_its_end(self._erase(name))
             raise
         return name
 
-    async def _fill(self, tenant_id: str, folder: Path, manifest: Mapping[str, Any]) -> None:
+    async def _erase(self, tenant_id: str) -> None:
+        """Removes what was imported of a tenant, within a time of its own."""
+        try:
+            async with asyncio.timeout(ERASE_S):
+                await TenantStore(self._database).erase(tenant_id, ERASE_S)
+        except (AisdkError, TimeoutError) as error:
+            code = error.code if isinstance(error, AisdkError) else "timeout"
+            self._log.warning("tenants.left_behind", tenant_id=tenant_id, error=code)
+
+    async def _fill(self, tenant_id: str, export: Opened) -> None:
         """Stores the documents of the files, a batch at a time."""
-        analyzer = self._analyzer(manifest["language"])
+        language = export.manifest["language"]
+        analyzer = self._analyzer(language)
         store = DocumentStore(self._database)
-        await store.open(tenant_id, manifest["language"])
-        read = batches(folder, manifest, tenant_id)
+        await store.open(tenant_id, language)
+        read = batches(export, tenant_id)
         while (found := await asyncio.to_thread(next, read, None)) is not None:
             batch, times = found
             segment = await asyncio.to_thread(index_batch, batch, analyzer)
@@ -135,10 +205,18 @@ class Moving:
 
 
 async def _rows(connection: Any, query: str, tenant_id: str) -> AsyncIterator[Sequence[Any]]:
-    """The rows of a query, a few thousand at a time."""
+    """The rows of a query, as many at a time as are not too large together."""
     cursor = await connection.cursor(query, tenant_id)
-    while rows := await cursor.fetch(ROWS):
-        yield rows
+    group: list[Any] = []
+    size = 0
+    while rows := await cursor.fetch(FETCHED):
+        group += rows
+        size += sum(len(value) for row in rows for value in row if isinstance(value, str | bytes))
+        if len(group) >= ROWS or size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 async def _write(
@@ -148,11 +226,28 @@ async def _write(
     import pyarrow.parquet as pq
 
     count = 0
-    with pq.ParquetWriter(path, schema) as writer:
-        async for rows in groups:
-            count += len(rows)
-            await asyncio.to_thread(_write_group, writer, schema, rows)
-    return {"rows": count, "sha256": await asyncio.to_thread(digest, path)}
+    with ExitStack() as files:
+        file = await to_its_end(asyncio.to_thread(_made, path, files))
+        with pq.ParquetWriter(file, schema) as writer:
+            async for rows in groups:
+                count += len(rows)
+                await to_its_end(asyncio.to_thread(_write_group, writer, schema, rows))
+        return {"rows": count, "sha256": await asyncio.to_thread(digest, file)}
+
+
+def _made(path: Path, until: ExitStack) -> BinaryIO:
+    """A new file that nobody else can read, open for writing and reading."""
+    file = open(path, "x+b", opener=_open_private)  # noqa: SIM115  # closed by the stack
+    return until.enter_context(file)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _write_whole(path: Path, text: bytes) -> None:
+    with ExitStack() as files:
+        _made(path, files).write(text)
 
 
 def _write_group(writer: Any, schema: pa.Schema, rows: Sequence[Any]) -> None:
@@ -170,22 +265,28 @@ def _vector(data: bytes) -> np.ndarray[Any, Any]:
     return np.frombuffer(data, ">f4", offset=4).astype("<f4")
 
 
-def _taken(path: Path) -> bool:
-    """Whether the file was made by us now: of two exports at once one is refused."""
+def _real(folder: Path) -> str:
     try:
-        path.touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    return True
-
-
-def _prepare(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        empty = not any(folder.iterdir()) and _taken(folder / DOCUMENTS)
+        return os.path.realpath(folder)
     except (OSError, ValueError) as error:  # a path with NUL is a ValueError
-        raise InvalidInput(
-            f"The folder cannot be written ({type(error).__name__}).", hint="Give another path."
-        ) from None
-    if not empty:
-        raise InvalidInput("The folder is not empty.", hint="Give a path that is not there yet.")
+        raise _unwritable(error) from None
+
+
+def _begin(target: Path, part: Path) -> None:
+    """Makes the folder that is written first, if it can take the target's place."""
+    if target.exists() and any(target.iterdir()):
+        raise _not_empty()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part.mkdir(mode=0o700)
+
+
+def _unwritable(error: Exception) -> InvalidInput:
+    if isinstance(error, OSError) and error.errno == errno.ENOTEMPTY:
+        return _not_empty()  # another export was faster
+    return InvalidInput(
+        f"The folder cannot be written ({type(error).__name__}).", hint="Give another path."
+    )
+
+
+def _not_empty() -> InvalidInput:
+    return InvalidInput("The folder is not empty.", hint="Give a path that is not there yet.")

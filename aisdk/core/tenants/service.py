@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
-
-from pydantic_core import to_json
 
 from aisdk.core.results.cursor import sign, verify
 from aisdk.core.results.frame import JSON, make_item
@@ -26,6 +22,7 @@ from aisdk.core.storage.filters import UNSTORABLE
 from aisdk.core.storage.tables import tenants
 from aisdk.core.storage.translation import UNKNOWN_HINT
 from aisdk.core.tenants.directory import LIMITS
+from aisdk.core.tenants.receipts import is_genuine, receipt_of
 from aisdk.core.tenants.store import TenantStore
 from aisdk.core.tenants.types import Erased, Receipt, State, TenantInfo, Tier
 from aisdk.errors import Conflict, DependencyError, InvalidInput, TenantUnknown
@@ -196,6 +193,7 @@ class TenantsService:
             TenantUnknown: There is no such tenant.
             InvalidInput: Nothing is given, or something is not acceptable.
         """
+        checked_tenant(tenant_id)
         values: dict[str, Any] = {}
         if tier is not None:
             await self._check_tier(tier)
@@ -208,7 +206,7 @@ class TenantsService:
             raise InvalidInput(
                 "There is nothing to update.", hint="Give tier=, state= or settings=."
             )
-        if not await self.store.change(checked_tenant(tenant_id), values):
+        if not await self.store.change(tenant_id, values):
             raise TenantUnknown(hint=UNKNOWN_HINT)
         self.traces.forget(tenant_id)
         return await self._info(tenant_id)
@@ -251,7 +249,7 @@ class TenantsService:
         """
         checked_tenant(tenant_id)
         before = await self.traces.erase(tenant_id)
-        counts = await self.store.erase(tenant_id)
+        counts, erased_at = await self.store.erase(tenant_id)
         self.traces.forget(tenant_id)
         if not counts["tenants"]:
             raise TenantUnknown(hint=UNKNOWN_HINT)
@@ -259,13 +257,14 @@ class TenantsService:
         with suppress(DependencyError):  # what was kept meanwhile; it would end by itself
             after = await self.traces.erase(tenant_id)
         counts |= {kind: count + after.get(kind, 0) for kind, count in before.items()}
-        erased_at = datetime.now(UTC)
-        digest = self._digest(tenant_id, erased_at, counts)
-        return Receipt(tenant_id, erased_at, counts, digest)
+        return receipt_of(self.secret, tenant_id, erased_at, counts)
 
     @platform_verb("tenants.verify_erased", reads=True)
     async def verify_erased(self, receipt: Receipt) -> Rows[Erased]:
         """Counts again what a receipt says was removed: ``left`` is 0 in every row if it is.
+
+        Rows are counted by the tenant's name. ``recreated`` tells whether a tenant of that name
+        was registered after the erasure, whose own rows are counted then.
 
         Args:
             receipt: What ``erase`` returned.
@@ -273,17 +272,17 @@ class TenantsService:
         Raises:
             InvalidInput: It is no receipt of this installation, or it was changed.
         """
-        whole = type(receipt) is Receipt and isinstance(receipt.erased_at, datetime)
-        if not whole or not hmac.compare_digest(
-            receipt.digest, self._digest(receipt.tenant_id, receipt.erased_at, receipt.counts)
-        ):
+        if not is_genuine(self.secret, receipt):
             raise InvalidInput(
                 "This is no receipt of this installation, or it was changed.",
                 hint="Pass what tenants.erase returned, with the same AISDK_SECRET_KEY.",
             )
+        row = await self.store.one(receipt.tenant_id)
+        recreated = row is not None and make_item(TenantInfo, row).created_at > receipt.erased_at
         left = await self.store.left(receipt.tenant_id) | await self.traces.left(receipt.tenant_id)
         return Rows(
-            Erased, [(kind, count, left.get(kind, 0)) for kind, count in receipt.counts.items()]
+            Erased,
+            [(kind, count, left.get(kind, 0), recreated) for kind, count in receipt.counts.items()],
         )
 
     @platform_verb("tenants.export", reads=True, bulk=True)
@@ -291,7 +290,8 @@ class TenantsService:
         """Writes a tenant into a folder: a manifest, its documents and its chunks with vectors.
 
         Sources that failed, jobs, keys and usage are left out. All of it is of one moment. Files
-        are Parquet; the manifest holds their SHA-256.
+        are Parquet; the manifest holds their SHA-256. Only the owner can read them. They are
+        written beside the folder, which is there when all is done, and not at all where that fails.
 
         Args:
             tenant_id: The tenant.
@@ -311,10 +311,11 @@ class TenantsService:
     async def import_(self, path: str | Path, *, tenant_id: str | None = None) -> TenantInfo:
         """Makes a tenant from a folder that ``export`` wrote.
 
-        The tenant is suspended until everything is there; if that fails it is erased again.
+        The tenant is suspended until everything is there; if that fails it is erased again, for
+        which it takes up to a minute after its deadline.
 
         Args:
-            path: The folder.
+            path: The folder; its files are regular ones, or links to such that stay in it.
             tenant_id: Another name for the tenant; by default the one it had.
 
         Raises:
@@ -358,10 +359,6 @@ class TenantsService:
                     "A tenant has no such setting.", hint=f"Use language, {', '.join(LIMITS)}."
                 )
         return dict(settings)
-
-    def _digest(self, tenant_id: str, erased_at: datetime, counts: Mapping[str, int]) -> str:
-        message = to_json(["erased", tenant_id, erased_at.isoformat(), sorted(counts.items())])
-        return hmac.digest(self.secret, message, "sha256").hex()
 
 
 def _checked_path(path: Any) -> Path:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Select, Text, cast, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from aisdk.core.runtime.deadline import remaining_s
+from aisdk.core.storage.connection import unhurried
 from aisdk.core.storage.engine import Database, repeated
 from aisdk.core.storage.tables import (
     chunk_vectors,
@@ -43,6 +46,7 @@ KINDS: Final = {
 LOCK: Final = """
 SELECT FROM aisdk.tenants AS t WHERE t.tenant_id = $1 FOR UPDATE
 """
+NOW: Final = "SELECT clock_timestamp()"
 LOCK_STORE: Final = "SELECT FROM aisdk.stores WHERE tenant_id = $1 FOR UPDATE"
 _INFO: Final = (
     tenants.c.tenant_id,
@@ -124,26 +128,25 @@ class TenantStore:
         async with self._database.transaction("") as connection:
             await connection.execute(statement)
 
-    async def erase(self, tenant_id: str) -> dict[str, int]:
-        """Deletes everything of a tenant in one transaction; how many rows of each kind.
+    async def erase(
+        self, tenant_id: str, within_s: float | None = None
+    ) -> tuple[dict[str, int], datetime]:
+        """Deletes everything of a tenant in one transaction; how many rows of each kind, and when.
 
-        A write that runs meanwhile ends before, or finds no tenant any more.
+        A write that runs meanwhile ends before, or finds no tenant any more. One statement may
+        take as long as the call, for a tenant may be large.
+
+        Args:
+            tenant_id: The tenant.
+            within_s: How long it may take, in seconds; by default what the call has left.
         """
-        return await self._database.exactly_once(tenant_id, lambda: self._delete(tenant_id))
 
-    async def _delete(self, tenant_id: str) -> dict[str, int]:
-        async with self._database.bulk(tenant_id) as connection:
-            await connection.execute(LOCK_STORE, tenant_id)
-            await connection.execute(LOCK, tenant_id)
-            return {
-                kind: _count(
-                    await connection.execute(
-                        f"DELETE FROM aisdk.{table.name} WHERE tenant_id = $1",  # noqa: S608  # nosec B608  # our own names
-                        tenant_id,
-                    )
-                )
-                for kind, table in KINDS.items()
-            }
+        async def delete() -> tuple[dict[str, int], datetime]:
+            left_s = remaining_s() if within_s is None else within_s
+            async with self._database.bulk(tenant_id) as connection, unhurried(connection, left_s):
+                return await _delete(connection, tenant_id)
+
+        return await self._database.exactly_once(tenant_id, delete)
 
     @repeated
     async def left(self, tenant_id: str) -> dict[str, int]:
@@ -161,6 +164,21 @@ class TenantStore:
                 )
                 for kind, table in KINDS.items()
             }
+
+
+async def _delete(connection: Any, tenant_id: str) -> tuple[dict[str, int], datetime]:
+    await connection.execute(LOCK_STORE, tenant_id)
+    await connection.execute(LOCK, tenant_id)
+    counts = {
+        kind: _count(
+            await connection.execute(
+                f"DELETE FROM aisdk.{table.name} WHERE tenant_id = $1",  # noqa: S608  # nosec B608  # our own names
+                tenant_id,
+            )
+        )
+        for kind, table in KINDS.items()
+    }
+    return counts, await connection.fetchval(NOW)
 
 
 def _count(status: str) -> int:

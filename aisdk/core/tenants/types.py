@@ -75,7 +75,7 @@ class Receipt(Shown):
 
     Attributes:
         tenant_id: The tenant that was erased.
-        erased_at: When, in UTC.
+        erased_at: When, in UTC, by the database's clock.
         counts: What was removed, by kind.
         digest: Signs the rest, 64 hexadecimal digits.
     """
@@ -101,7 +101,7 @@ class Receipt(Shown):
             told = json.loads(text)
             told["erased_at"] = datetime.fromisoformat(told["erased_at"])
             return cls(**told)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, RecursionError, TypeError, ValueError):
             raise InvalidInput(
                 "This is no receipt.", hint="Pass what Receipt.to_json wrote."
             ) from None
@@ -115,8 +115,11 @@ class Erased(Shown):
         kind: What it is about, such as ``chunks``.
         erased: How many the receipt says were removed.
         left: How many there are now.
+        recreated: Whether a tenant of that name was registered after the erasure. What is left is
+            counted by name, and may be that tenant's own.
     """
 
     kind: str
     erased: int
     left: int
+    recreated: bool

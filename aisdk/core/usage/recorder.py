@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from aisdk.core.usage.store import Row, UsageStore
-from aisdk.errors import AisdkError, ClientClosed
+from aisdk.errors import AisdkError, ClientClosed, TenantUnknown
 
 __all__ = ["Recorder"]
 
@@ -20,7 +20,7 @@ EVERY_S: Final = 10.0
 LAST_S: Final = 5.0  # how long storing those of a tenant may take at the end
 MANY_TENANTS: Final = 10_000
 
-Counts = dict[tuple[datetime, str], list[float]]
+Counts = dict[tuple[datetime, str, float | None], list[float]]
 
 
 class Recorder:
@@ -32,11 +32,19 @@ class Recorder:
     Args:
         store: Where they go; made when it is first needed.
         log: Where failures are told.
+        since: A tenant → when it was registered, where that is known: tells it from an erased one
+            of its name.
     """
 
-    def __init__(self, store: Callable[[], UsageStore], log: structlog.stdlib.BoundLogger) -> None:
+    def __init__(
+        self,
+        store: Callable[[], UsageStore],
+        log: structlog.stdlib.BoundLogger,
+        since: Callable[[str], float | None],
+    ) -> None:
         self._store = store
         self._log = log
+        self._since = since
         self._held: dict[str, Counts] = {}
         self._task: asyncio.Task[None] | None = None
         self._many = asyncio.Event()
@@ -81,12 +89,14 @@ class Recorder:
             await asyncio.wait([earlier])
         counts = self._held.pop(tenant_id, {})
         rows: list[Row] = [
-            (hour, verb, int(calls), int(failures), int(tokens), duration_ms)
-            for (hour, verb), (calls, failures, tokens, duration_ms) in counts.items()
+            (hour, verb, int(calls), int(failures), int(tokens), duration_ms, since)
+            for (hour, verb, since), (calls, failures, tokens, duration_ms) in counts.items()
         ]
         try:
             if rows:
-                await self._store().add(tenant_id, rows)
+                stored = await self._store().add(tenant_id, rows)
+                if lost := len({row[:2] for row in rows}) - stored:
+                    self._tell_lost(tenant_id, lost, TenantUnknown.code)
         except AisdkError as error:
             if error.retryable:
                 self._take_back(tenant_id, counts)
@@ -141,7 +151,7 @@ class Recorder:
         counts = self._held.setdefault(tenant_id, {})
         if len(self._held) >= MANY_TENANTS:
             self._many.set()
-        return counts.setdefault((hour, verb), [0, 0, 0, 0.0])
+        return counts.setdefault((hour, verb, self._since(tenant_id)), [0, 0, 0, 0.0])
 
     async def _flush_now_and_then(self) -> None:
         while True:
