@@ -51,6 +51,14 @@ class Interrupted:
         self.note = " ".join(getattr(caught.value, "__notes__", ()))
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as in a terminal: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def active(client: aisdk.Client, role: str = "aisdk_app") -> set[int]:
     """The processes of the server with a statement or transaction of ours, as another sees it."""
     server = client._parts.server
