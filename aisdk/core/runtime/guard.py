@@ -24,7 +24,7 @@ class Verb:
         reads: Whether it leaves the tenant's data as they are.
         bulk: Whether it may work through a whole corpus and so has the long deadline.
         cost: Its arguments → the tokens it will ask models for; ``None`` where it asks none.
-        rows: What its answer has rows of, where that is kept for repetitions.
+        rows: What its answer is, or has rows of, where that is kept for repetitions.
         stored: Whether what it writes is in the database.
         charged: Whether it counts against the tenant's rates.
         signature: Of the method, by which the same request is known however it is written.
