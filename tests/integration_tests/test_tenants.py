@@ -81,6 +81,7 @@ async def test_listing_pages_through_all_tenants(client: aisdk.Client, tenant: s
         {"settings": {"requests_per_minute": 0}},
         {"settings": {"burst": 10**9}},
         {"settings": {"weight": 0}},
+        {"settings": {"weight": 5e-324}},
         {"settings": {"weight": None}},
         {"settings": {"language": "klingon"}},
         {"settings": [1]},

@@ -197,6 +197,8 @@ class DocumentsService:
             InvalidInput: A limit, filter, order or cursor is not acceptable.
             TenantMismatch: The cursor is of another tenant or listing.
         """
+        if options.keys() - ListOptions.__annotations__.keys():
+            raise _no_option("documents.list", ListOptions)
         _check_range("limit", limit, LIMIT)
         order = options.get("order", "source")
         column = order_column(order)
@@ -344,10 +346,12 @@ def _load_options(options: Mapping[str, Any]) -> LoadOptions:
     try:
         return LoadOptions(**options)
     except TypeError:
-        known = ", ".join(AddOptions.__annotations__)
-        raise InvalidInput(
-            "documents.add has no such option.", hint=f"It takes: {known}."
-        ) from None
+        raise _no_option("documents.add", AddOptions) from None
+
+
+def _no_option(verb: str, options: type[Any]) -> InvalidInput:
+    known = ", ".join(options.__annotations__)
+    return InvalidInput(f"{verb} has no such option.", hint=f"It takes: {known}.")
 
 
 def _check_range(name: str, value: Any, largest: int) -> None:
