@@ -122,7 +122,7 @@ def test_probe_that_fails_is_a_row_and_the_others_go_on(
 class Full(io.StringIO):
     """A standard output whose disk is full."""
 
-    def write(self, text: str, /) -> int:
+    def write(self, _: str, /) -> int:
         """Never works."""
         raise OSError(28, "a secret")
 

@@ -142,8 +142,7 @@ class DocumentsService:
 
     async def _full(self, tenant_id: str, result: Rows[SourceOutcome]) -> QuotaExceeded:
         """What to raise when documents were refused for want of room."""
-        standing = current_standing()
-        limits = Limits() if standing is None else standing.limits
+        limits = _limits()
         info = await self.store.room(tenant_id)
         by_count = limits.documents is not None and info[0] >= limits.documents
         limit, used = (limits.documents, info[0]) if by_count else (limits.size_bytes, info[1])
@@ -273,6 +272,7 @@ class DocumentsService:
         Raises:
             NotFound: There is no such document.
             InvalidInput: Neither is given, or the metadata are not JSON.
+            QuotaExceeded: The metadata need more bytes than the tenant has left.
         """
         values: dict[str, Any] = {}
         if title is not None:
@@ -281,7 +281,7 @@ class DocumentsService:
             values["metadata"] = _clean_metadata(metadata)
         if not values:
             raise InvalidInput("There is nothing to update.", hint="Give title= or metadata=.")
-        if not await self.store.change(tenant_id, _is(key), values):
+        if not await self.store.change(tenant_id, _is(key), values, _limits()):
             raise _missing()
 
     @verb("documents.delete", reads=False)
@@ -340,6 +340,12 @@ class DocumentsService:
         value = getattr(row, column)
         position = [value.isoformat() if isinstance(value, datetime) else value]
         return sign(self.cursor_key, tenant_id, kind, [*position, row.document_id])
+
+
+def _limits() -> Limits:
+    """Those of the tenant that calls."""
+    standing = current_standing()
+    return Limits() if standing is None else standing.limits
 
 
 def _load_options(options: Mapping[str, Any]) -> LoadOptions:

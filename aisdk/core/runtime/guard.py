@@ -50,7 +50,7 @@ class Limits:
         concurrent_calls: Calls that run at a time in one client.
         tokens_per_minute: Tokens a minute that models are asked for.
         documents: Documents stored.
-        size_bytes: Bytes of their sources.
+        size_bytes: Bytes of their sources and metadata.
         weight: Share of the service under load, in proportion to that of other tenants.
     """
 
