@@ -216,21 +216,24 @@ class DocumentStore:
         Raises:
             QuotaExceeded: Its metadata grow beyond the tenant's room.
         """
-        size = select(func.coalesce(func.sum(_SIZE), 0)).where(
-            documents.c.tenant_id == tenant_id, documents.c.state == "ready", condition
-        )
-        statement = (
-            update(documents)
-            .where(documents.c.tenant_id == tenant_id, condition)
-            .values(**values, updated_at=func.now())
+        named = select(documents.c.document_id, _SIZE).where(
+            documents.c.tenant_id == tenant_id, condition
         )
         async with self._database.transaction(tenant_id) as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
+            driver = await driver_of(connection)
             store = await locked_store(driver, tenant_id)
-            before = (await connection.execute(size)).scalar_one()
-            changed = (await connection.execute(statement)).rowcount
-            grown = int((await connection.execute(size)).scalar_one() - before)
-            used = 0 if store is None else store["size_bytes"]
+            before = {row[0]: row[1] for row in await connection.execute(named)}
+            if store is None or not before:
+                return False
+            statement = (
+                update(documents)
+                .where(documents.c.tenant_id == tenant_id, documents.c.document_id.in_(before))
+                .values(**values, updated_at=func.now())
+                .returning(documents.c.document_id, _SIZE, documents.c.state)
+            )
+            changed = (await connection.execute(statement)).all()
+            grown = sum(row[1] - before[row[0]] for row in changed if row[2] == "ready")
+            used = store["size_bytes"]
             if grown > 0 and room.size_bytes is not None and used + grown > room.size_bytes:
                 raise QuotaExceeded(
                     f"The tenant stores {used:,} of {room.size_bytes:,} bytes; "
@@ -240,7 +243,7 @@ class DocumentStore:
                     used=used,
                 )
             await driver.execute(COUNT, tenant_id, 0, 0, grown)
-            return bool(changed)
+            return True
 
     @repeated
     async def one(self, tenant_id: str, condition: ColumnElement[bool]) -> tuple[Any, ...] | None:
