@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from contextlib import suppress
 
 from aisdk.errors import AisdkError, ConfigError
 from aisdk.settings import load_settings
@@ -27,10 +28,20 @@ def main(arguments: list[str] | None = None) -> int:
     )
     command = parser.parse_args(arguments).command
     try:
-        return asyncio.run(_migrate() if command == "migrate" else _verify_isolation())
+        code = asyncio.run(_migrate() if command == "migrate" else _verify_isolation())
+        sys.stdout.flush()  # what cannot be written is known here, not after the exit code
     except AisdkError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        _tell(f"{type(error).__name__}: {error}")
         return 2
+    except Exception as error:  # noqa: BLE001  # 1 is kept for a leak; a message may hold secrets
+        _tell(type(error).__name__)
+        return 2
+    return code
+
+
+def _tell(text: str) -> None:
+    with suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 async def _migrate() -> int:

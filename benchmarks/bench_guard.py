@@ -36,6 +36,7 @@ LIMITS = {
 }
 ROUNDS = 50
 CALLS = 200
+MOST_US = 150  # of the guard's own, at the median
 
 Make = Callable[[], Awaitable[None]]
 
@@ -121,7 +122,7 @@ async def _peak(make: Make) -> int:
 
 
 async def compare(service: Idle) -> None:
-    """Prints the table."""
+    """Prints the table, and fails where the guard costs too much."""
     sides = {
         "bare body": lambda: service.bare(TENANT),
         "in the guard": lambda: service.nothing(TENANT),
@@ -135,6 +136,8 @@ async def compare(service: Idle) -> None:
         p50, p90, p99 = (np.percentile(spent[name], share) for share in (50, 90, 99))
         peak, kept = await memory(make)
         print(f"{name:14} {p50:8.1f} {p90:8.1f} {p99:8.1f} {peak:11,.0f} {kept:6.0f}")
+    bare, guarded = (statistics.median(each) for each in spent.values())
+    assert guarded - bare <= MOST_US, f"the guard costs {guarded - bare:.0f} µs"
 
 
 def main() -> None:

@@ -314,7 +314,7 @@ async def test_call_asks_no_peer_more_often_than_four_times(
     report: Report,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Valkey but once; and in an outage a tenant's retries add no more than a tenth."""
+    """Valkey but once; and in an outage a tenant's retries add no more than a tenth, and ten."""
     # What is used is stored now and then, by connections that belong to no call counted here.
     monkeypatch.setattr("aisdk.core.usage.recorder.EVERY_S", 3_600)
     await around.client._portal.hop(around.client._parts.recorder.flush)

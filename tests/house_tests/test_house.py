@@ -112,16 +112,32 @@ def _is_mutable(value: ast.expr | None) -> bool:
     return isinstance(value, ast.List | ast.Dict | ast.Set)
 
 
-def log_fields(tree: ast.Module) -> Iterator[str]:
-    """Log calls whose event is not a constant or whose fields are not on the list."""
+def log_calls(tree: ast.Module) -> Iterator[ast.Call]:
+    """Calls that log an event."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         owner = ast.unparse(node.func.value)
         if node.func.attr not in {"debug", "info", "warning", "error", "exception"}:
             continue
-        if "log" not in owner.rsplit(".", maxsplit=1)[-1]:
-            continue
+        if "log" in owner.rsplit(".", maxsplit=1)[-1]:
+            yield node
+
+
+def untold_events(tree: ast.Module) -> Iterator[str]:
+    """Events that the how-to does not list."""
+    told = (ROOT / "docs" / "how-to.md").read_text("utf-8")
+    listed = re.search(r"Events that are no calls: (.*?)\. The fields", told)
+    known = set(re.findall(r"`([a-z_.]+)`", listed.group(1))) if listed else set()
+    for node in log_calls(tree):
+        event = node.args[0]
+        if isinstance(event, ast.Constant) and event.value not in known:
+            yield f"{event.value} is not listed"
+
+
+def log_fields(tree: ast.Module) -> Iterator[str]:
+    """Log calls whose event is not a constant or whose fields are not on the list."""
+    for node in log_calls(tree):
         if len(node.args) != 1 or not isinstance(node.args[0], ast.Constant):
             yield f"line {node.lineno}: the event is put together"
         if {keyword.arg for keyword in node.keywords} - LOG_FIELDS:
@@ -172,6 +188,7 @@ BREACHES: Final = [
     (module_state, "def f():\n    global x\n    x = 1"),
     (log_fields, "log.info(f'query {text}')"),
     (log_fields, "self._log.warning('cache.down', query=text)"),
+    (untold_events, "log.warning('cache.down')"),
     (unlisted, "def offered(): ..."),
     (unlisted, "__all__ = ['missing']"),
 ]
@@ -184,7 +201,7 @@ def test_checker_sees_a_breach(checker: Checker, source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "checker", [long_bodies, many_parameters, module_state, log_fields, unlisted]
+    "checker", [long_bodies, many_parameters, module_state, log_fields, untold_events, unlisted]
 )
 def test_sources_keep_the_rule(checker: Checker) -> None:
     """No module breaks it."""

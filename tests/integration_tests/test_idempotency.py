@@ -15,8 +15,11 @@ import pytest
 import aisdk
 from aisdk import Document
 from aisdk.core.runtime import replay
+from aisdk.core.runtime.faces import Face
 from aisdk.core.runtime.replay import fingerprint
+from aisdk.core.runtime.verb import catalogue
 from aisdk.core.storage.engine import Database
+from aisdk.core.storage.idempotency import IdempotencyKeys
 from aisdk.core.usage.store import UsageStore
 from aisdk.errors import (
     IdempotencyConflict,
@@ -126,16 +129,61 @@ def test_every_write_takes_a_key(session: aisdk.Session) -> None:
         "documents.set_language": lambda s: s.documents.set_language("english"),
         "cache.set": lambda s: s.cache.set("k", 1, ttl_s=60),
         "cache.delete": lambda s: s.cache.delete("k2"),
+        "jobs.cancel": lambda s: s.jobs.cancel(job.job_id),
     }
-    services = (session.documents._service, session.cache._service)
-    from aisdk.core.runtime.verb import catalogue
-
-    writes = {verb.name for verb, _ in catalogue(*map(type, services)) if not verb.reads}
+    job = session.documents.add(["y"], wait=False)
+    domains = [part for part in vars(session).values() if isinstance(part, Face)]
+    services = {type(domain._service) for domain in domains}
+    assert len(services) == 5
+    writes = {verb.name for verb, _ in catalogue(*services) if not verb.reads}
     assert writes == set(calls)
     for name, call in calls.items():
         assert call(keyed(session, name)) == call(keyed(session, name))
         with pytest.raises(IdempotencyConflict):
             keyed(session, name).documents.delete("s3")
+
+
+async def test_job_whose_answer_was_not_kept_is_found_again(
+    client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same request is the same job; another under the key that is free again is another."""
+    session = client.session(tenant).with_options(idempotency_key="job")
+    keep = IdempotencyKeys.keep
+
+    async def lost(self: Any, tenant_id: str, key: str, kept: Any) -> None:
+        if kept.answer is not None:
+            raise Unavailable
+        await keep(self, tenant_id, key, kept)
+
+    for texts in (["a"], ["b"]):
+        for _ in range(2):
+            with monkeypatch.context() as patched:
+                patched.setattr(IdempotencyKeys, "keep", lost)
+                with pytest.raises(Unavailable):
+                    await session.documents.add(texts, wait=False)
+    job = await session.documents.add(["b"], wait=False)
+    jobs = [info.job_id for info in await session.jobs.list()]
+    assert len(jobs) == 2
+    assert job.job_id == jobs[0]
+
+
+async def test_key_of_a_job_is_free_after_a_day(client: aisdk.Client, tenant: str) -> None:
+    """The same request is a new job then, though it has the name of the one that has ended."""
+    session = client.session(tenant).with_options(idempotency_key="daily")
+    first = await session.documents.add(["a"], wait=False)
+    assert [row.status for row in await first.result(timeout_s=60)] == ["added"]
+
+    async def pass_a_day() -> None:
+        async with client._parts.database.bulk(tenant) as connection:
+            for change in (
+                "idempotency SET created_at = created_at - interval '25 hours'",
+                "jobs SET ended_at = ended_at - interval '25 hours'",
+            ):
+                await connection.execute(f"UPDATE aisdk.{change}")
+
+    await client._portal.hop(pass_a_day)
+    again = await session.documents.add(["a"], wait=False)
+    assert [row.status for row in await again.result(timeout_s=60)] == ["unchanged"]
 
 
 async def test_twenty_at_once_have_one_effect(client: aisdk.Client, tenant: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -14,18 +15,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from pydantic_core import to_json
 
 import aisdk
 from aisdk.core.documents.types import SourceOutcome
 from aisdk.core.jobs import runner as running
-from aisdk.core.jobs.runner import Runner
+from aisdk.core.jobs.runner import Runner, _told
+from aisdk.core.jobs.service import _error
 from aisdk.core.jobs.store import JobStore
-from aisdk.core.jobs.types import Kind
+from aisdk.core.jobs.types import NUMBERS, Kind
 from aisdk.core.results.page import Rows
 from aisdk.core.results.progress import Progress
 from aisdk.core.runtime.logging import logger
 from aisdk.errors import (
     AddFailed,
+    AisdkError,
+    CircuitOpen,
     Conflict,
     DeadlineExceeded,
     InProgress,
@@ -33,6 +38,7 @@ from aisdk.errors import (
     InvalidInput,
     NotFound,
     QuotaExceeded,
+    RateLimited,
     Unavailable,
 )
 from aisdk.settings import Settings
@@ -204,8 +210,10 @@ def test_jobs_that_wait_hold_a_bounded_amount(home: Path, tenant: str) -> None:
         session = aisdk.connect(tenant, client=busy)
         large = ["x" * 40 * 2**20]
         first = session.documents.add(large, wait=False)
-        with pytest.raises(QuotaExceeded, match="Wait for some"):
+        with pytest.raises(QuotaExceeded, match="Wait for some") as caught:
             session.documents.add(large, wait=False)
+        error = caught.value
+        assert (error.limit, error.used // 2**20) == (64 * 2**20, 40)
         first.cancel()
         session.documents.add(large, wait=False).cancel()
 
@@ -229,6 +237,25 @@ async def test_erasing_takes_jobs_along(client: aisdk.Client, tenant: str) -> No
     assert receipt.counts["jobs"] == 1
     wait_for(lambda: tenant not in client._parts.runner._wanted)
     assert set((await client.tenants.verify_erased(receipt)).to_frame()["left"]) == {0}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RateLimited(limit=9, used=8, wait_s=(1.5, 60.0)),
+        QuotaExceeded(limit=3, used=3),
+        CircuitOpen(dependency="embedding service", retry_after_s=7.0),
+    ],
+    ids=lambda error: error.code,
+)
+def test_error_of_a_job_keeps_its_numbers(error: AisdkError) -> None:
+    """Also those that are infinite, which JSON does not know."""
+    told = json.loads(to_json(_told(error)))
+    again = _error(told, Rows(SourceOutcome, []))
+    assert type(again) is type(error)
+    names = [name for name in NUMBERS if hasattr(error, name)]
+    assert len(names) >= 1
+    assert [getattr(again, name) for name in names] == [getattr(error, name) for name in names]
 
 
 @pytest.fixture

@@ -147,6 +147,23 @@ def test_migrate_without_addresses_says_which() -> None:
     assert "AISDK_DATABASE_URL" in done.stderr
 
 
+def test_migration_counts_the_metadata_that_are_there(elsewhere: Elsewhere) -> None:
+    """Behind the wall, which stands again afterwards; failed sources count for nothing."""
+    assert elsewhere.migrate().returncode == 0
+    session = elsewhere.connect()
+    given = [aisdk.Document("pump", source="p", metadata={"n": 1}), aisdk.Document("", source="f")]
+    session.documents.add(given, progress=False, raise_on_error=False)
+    session.client.close()
+    elsewhere.sql(
+        "UPDATE aisdk.stores SET size_bytes = 4",  # as 0004 had it
+        "UPDATE aisdk.alembic_version SET version_num = '0004'",
+        "SELECT 1",
+    )
+    assert elsewhere.migrate().returncode == 0
+    assert elsewhere.sql("SELECT size_bytes FROM aisdk.stores") == 4 + len('{"n": 1}') - 2
+    elsewhere.connect().client.close()
+
+
 @pytest.mark.parametrize(
     ("revision", "says"),
     [("9999", r"newer than.*pip install -U aisdk"), ("0000", r"needs.*python -m aisdk migrate")],

@@ -50,7 +50,8 @@ async def test_tenant_is_created_changed_and_listed(client: aisdk.Client, tenant
     await client.documents.add(tenant, texts(3), progress=False)
     changed = await client.tenants.update(tenant, tier="free", settings={})
     assert (changed.tier, changed.settings, changed.documents) == ("free", {}, 3)
-    assert changed.size_bytes == sum(len(text.text) for text in texts(3))
+    metadata = sum(len(json.dumps(text.metadata)) - 2 for text in texts(3))
+    assert changed.size_bytes == sum(len(text.text) for text in texts(3)) + metadata
     assert await client.tenants.get(tenant) == changed
 
 
@@ -81,6 +82,7 @@ async def test_listing_pages_through_all_tenants(client: aisdk.Client, tenant: s
         {"settings": {"requests_per_minute": 0}},
         {"settings": {"burst": 10**9}},
         {"settings": {"weight": 0}},
+        {"settings": {"weight": 5e-324}},
         {"settings": {"weight": None}},
         {"settings": {"language": "klingon"}},
         {"settings": [1]},
@@ -239,6 +241,53 @@ async def test_quota_of_bytes_counts_what_is_replaced(client: aisdk.Client, tena
     assert (info.documents, info.size_bytes) == (3, 100)
     await client.documents.delete(tenant, "c")
     assert (await client.tenants.get(tenant)).size_bytes == 39
+
+
+async def test_quota_of_bytes_counts_metadata(client: aisdk.Client, tenant: str) -> None:
+    """Added, changed and deleted; a document shows the size of its source as before."""
+    await client.tenants.create(tenant, tier="unlimited", settings={"size_bytes": 100})
+    documents = client.documents
+
+    async def used() -> int:
+        return (await client.tenants.get(tenant)).size_bytes
+
+    await documents.add(tenant, [Document("x" * 60, source="a", metadata={"k": "v" * 10})])
+    assert await used() == 60 + len('{"k": "vvvvvvvvvv"}') - 2
+    assert (await documents.get(tenant, "a")).size_bytes == 60
+    with pytest.raises(QuotaExceeded) as caught:
+        await documents.update(tenant, "a", metadata={"k": "v" * 200_000})
+    assert (caught.value.limit, caught.value.used) == (100, 77)
+    assert (await documents.get(tenant, "a")).metadata == {"k": "v" * 10}
+    with pytest.raises(QuotaExceeded):
+        await documents.add(tenant, [Document("y", source="b", metadata={"k": "v" * 50})])
+    await documents.update(tenant, "a", metadata={"k": "v"})
+    assert await used() == 68
+    await documents.update(tenant, "a", title="new", metadata={})
+    assert await used() == 60
+    await documents.update(tenant, "a", metadata={"k": "ü"})
+    await documents.delete(tenant, where={})
+    assert await used() == 0
+
+
+async def test_failures_remembered_are_bounded_by_the_quota(
+    client: aisdk.Client, tenant: str
+) -> None:
+    """All are told, and as many kept as there may be documents; those that are kept change."""
+    await client.tenants.create(tenant, tier="unlimited", settings={"documents": 3})
+    empty = [Document("", source=f"s{number}") for number in range(200)]
+    adds = [
+        client.documents.add(tenant, empty[n:], progress=False, raise_on_error=False)
+        for n in range(3)
+    ]
+    for rows in await asyncio.gather(*adds):
+        assert {row.error_code for row in rows} == {"empty"}
+    assert await client.documents.count(tenant, state="failed") == 3
+    kept = await client.documents.list(tenant, state="failed")
+    await client.documents.add(tenant, [Document("pump", source=kept[0].source)], progress=False)
+    assert await client.documents.count(tenant, state="failed") == 2
+    await client.tenants.update(tenant, settings={"documents": None})
+    await client.documents.add(tenant, empty, progress=False, raise_on_error=False)
+    assert await client.documents.count(tenant, state="failed") == 199
 
 
 async def test_full_store_skips_the_rest_and_reports_each_source(

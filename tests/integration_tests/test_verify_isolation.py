@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -114,6 +116,26 @@ def test_probe_that_fails_is_a_row_and_the_others_go_on(
     assert (first[0], first[3], first[4], first[6]) == ("rates", "missed", "False", "RuntimeError")
     assert told.count("True") == PROBES - 1
     assert "NOT VERIFIED" in told
+    assert "a secret" not in told
+
+
+class Full(io.StringIO):
+    """A standard output whose disk is full."""
+
+    def write(self, _: str, /) -> int:
+        """Never works."""
+        raise OSError(28, "a secret")
+
+
+def test_command_that_cannot_tell_ends_with_2(
+    production: Production, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1 is kept for a leak; of an error that nobody thought of, its name alone is told."""
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Full())
+        assert command(production, monkeypatch) == 2
+    told = capsys.readouterr().err
+    assert "OSError" in told
     assert "a secret" not in told
 
 

@@ -254,7 +254,7 @@ class Adding:
             code = _reason(read.error)
             self._settle(read, "failed", 0, code, getattr(read.error, "hint", "") or None)
             failures.append((read.document_id, shortened(read.source.source), code))
-        await self._store.fail(self._tenant_id, failures)
+        await self._store.fail(self._tenant_id, failures, self._room)
         self._progress.advance(0, failed=len(failures))
 
     async def _flush(self) -> None:

@@ -142,8 +142,7 @@ class DocumentsService:
 
     async def _full(self, tenant_id: str, result: Rows[SourceOutcome]) -> QuotaExceeded:
         """What to raise when documents were refused for want of room."""
-        standing = current_standing()
-        limits = Limits() if standing is None else standing.limits
+        limits = _limits()
         info = await self.store.room(tenant_id)
         by_count = limits.documents is not None and info[0] >= limits.documents
         limit, used = (limits.documents, info[0]) if by_count else (limits.size_bytes, info[1])
@@ -197,6 +196,8 @@ class DocumentsService:
             InvalidInput: A limit, filter, order or cursor is not acceptable.
             TenantMismatch: The cursor is of another tenant or listing.
         """
+        if options.keys() - ListOptions.__annotations__.keys():
+            raise _no_option("documents.list", ListOptions)
         _check_range("limit", limit, LIMIT)
         order = options.get("order", "source")
         column = order_column(order)
@@ -271,6 +272,7 @@ class DocumentsService:
         Raises:
             NotFound: There is no such document.
             InvalidInput: Neither is given, or the metadata are not JSON.
+            QuotaExceeded: The metadata need more bytes than the tenant has left.
         """
         values: dict[str, Any] = {}
         if title is not None:
@@ -279,7 +281,7 @@ class DocumentsService:
             values["metadata"] = _clean_metadata(metadata)
         if not values:
             raise InvalidInput("There is nothing to update.", hint="Give title= or metadata=.")
-        if not await self.store.change(tenant_id, _is(key), values):
+        if not await self.store.change(tenant_id, _is(key), values, _limits()):
             raise _missing()
 
     @verb("documents.delete", reads=False)
@@ -340,14 +342,22 @@ class DocumentsService:
         return sign(self.cursor_key, tenant_id, kind, [*position, row.document_id])
 
 
+def _limits() -> Limits:
+    """Those of the tenant that calls."""
+    standing = current_standing()
+    return Limits() if standing is None else standing.limits
+
+
 def _load_options(options: Mapping[str, Any]) -> LoadOptions:
     try:
         return LoadOptions(**options)
     except TypeError:
-        known = ", ".join(AddOptions.__annotations__)
-        raise InvalidInput(
-            "documents.add has no such option.", hint=f"It takes: {known}."
-        ) from None
+        raise _no_option("documents.add", AddOptions) from None
+
+
+def _no_option(verb: str, options: type[Any]) -> InvalidInput:
+    known = ", ".join(options.__annotations__)
+    return InvalidInput(f"{verb} has no such option.", hint=f"It takes: {known}.")
 
 
 def _check_range(name: str, value: Any, largest: int) -> None:

@@ -26,7 +26,7 @@ from aisdk.core.runtime.guard import Limits
 from aisdk.core.storage.connection import driver_of, unhurried
 from aisdk.core.storage.engine import Database, repeated
 from aisdk.core.storage.tables import chunks, documents, stores
-from aisdk.errors import Conflict
+from aisdk.errors import Conflict, QuotaExceeded
 
 __all__ = ["DocumentStore", "Known", "Put"]
 
@@ -39,7 +39,9 @@ UPDATE aisdk.stores SET language = $2, generation = generation + 1
 WHERE tenant_id = $1 AND (chunk_count = 0 OR language = $2)
 RETURNING language
 """
-SHARE_STORE: Final = "SELECT 1 FROM aisdk.stores WHERE tenant_id = $1 FOR SHARE"
+FAILED: Final = """
+SELECT count(*) FROM aisdk.documents WHERE tenant_id = $1 AND state = 'failed'
+"""
 FAIL: Final = """
 INSERT INTO aisdk.documents (tenant_id, document_id, source, title, metadata, content_key,
                              size_bytes, chunk_count, state, error_code)
@@ -157,14 +159,26 @@ class DocumentStore:
         return await self._database.repeat(put)
 
     @repeated
-    async def fail(self, tenant_id: str, failures: Iterable[tuple[UUID, str, str]]) -> None:
-        """Remembers ``(document_id, source, error_code)``; what was stored before stays."""
+    async def fail(
+        self, tenant_id: str, failures: Iterable[tuple[UUID, str, str]], room: Limits
+    ) -> None:
+        """Remembers ``(document_id, source, error_code)``; what was stored before stays.
+
+        Of sources that were never stored, as many are remembered as the tenant may store documents.
+        """
         last = {failure[0]: failure for failure in failures}  # a source may fail twice in one call
-        columns = list(zip(*last.values(), strict=True))
-        if columns:
-            async with self._database.bulk(tenant_id) as connection:
-                if await connection.fetchval(SHARE_STORE, tenant_id) is None:
-                    raise gone_error()
+        if not last:
+            return
+        async with self._database.bulk(tenant_id) as connection:
+            if await locked_store(connection, tenant_id) is None:
+                raise gone_error()
+            if room.documents is not None:
+                known = {row[0] for row in await connection.fetch(KNOWN, tenant_id, list(last))}
+                left = max(0, room.documents - await connection.fetchval(FAILED, tenant_id))
+                for document_id in [each for each in last if each not in known][left:]:
+                    del last[document_id]
+            columns = list(zip(*last.values(), strict=True))
+            if columns:
                 await connection.execute(FAIL, tenant_id, *map(list, columns))
 
     @repeated
@@ -173,7 +187,7 @@ class DocumentStore:
 
         One statement may take as long as the call, for they may be many.
         """
-        found = select(documents.c.document_id, documents.c.size_bytes, documents.c.state).where(
+        found = select(documents.c.document_id, _SIZE, documents.c.state).where(
             documents.c.tenant_id == tenant_id, condition
         )
         async with self._database.transaction(tenant_id) as connection:
@@ -191,17 +205,45 @@ class DocumentStore:
 
     @repeated
     async def change(
-        self, tenant_id: str, condition: ColumnElement[bool], values: Mapping[str, Any]
+        self,
+        tenant_id: str,
+        condition: ColumnElement[bool],
+        values: Mapping[str, Any],
+        room: Limits,
     ) -> bool:
-        """Sets columns of one document; whether it exists."""
-        statement = (
-            update(documents)
-            .where(documents.c.tenant_id == tenant_id, condition)
-            .values(**values, updated_at=func.now())
+        """Sets columns of one document; whether it exists.
+
+        Raises:
+            QuotaExceeded: Its metadata grow beyond the tenant's room.
+        """
+        named = select(documents.c.document_id, _SIZE).where(
+            documents.c.tenant_id == tenant_id, condition
         )
         async with self._database.transaction(tenant_id) as connection:
-            await connection.exec_driver_sql(COUNT, (tenant_id, 0, 0, 0))
-            return bool((await connection.execute(statement)).rowcount)
+            driver = await driver_of(connection)
+            store = await locked_store(driver, tenant_id)
+            before = {row[0]: row[1] for row in await connection.execute(named)}
+            if store is None or not before:
+                return False
+            statement = (
+                update(documents)
+                .where(documents.c.tenant_id == tenant_id, documents.c.document_id.in_(before))
+                .values(**values, updated_at=func.now())
+                .returning(documents.c.document_id, _SIZE, documents.c.state)
+            )
+            changed = (await connection.execute(statement)).all()
+            grown = sum(row[1] - before[row[0]] for row in changed if row[2] == "ready")
+            used = store["size_bytes"]
+            if grown > 0 and room.size_bytes is not None and used + grown > room.size_bytes:
+                raise QuotaExceeded(
+                    f"The tenant stores {used:,} of {room.size_bytes:,} bytes; "
+                    f"the metadata need {grown:,} more.",
+                    hint="Delete documents, or ask for a larger tier.",
+                    limit=room.size_bytes,
+                    used=used,
+                )
+            await driver.execute(COUNT, tenant_id, 0, 0, grown)
+            return True
 
     @repeated
     async def one(self, tenant_id: str, condition: ColumnElement[bool]) -> tuple[Any, ...] | None:
@@ -262,6 +304,9 @@ class DocumentStore:
         return select(*_LISTED).where(documents.c.tenant_id == tenant_id)
 
 
+_SIZE: Final[ColumnElement[int]] = (
+    documents.c.size_bytes + func.octet_length(cast(documents.c.metadata, Text)) - 2
+)
 _STORED: Final = (
     cast(documents.c.document_id, Text).label("document_id"),
     documents.c.source,

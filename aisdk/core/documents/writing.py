@@ -45,9 +45,15 @@ SET chunk_count = chunk_count + $2, document_count = document_count + $3,
     size_bytes = size_bytes + $4, generation = generation + 1
 WHERE tenant_id = $1
 """
-SIZES: Final = """
-SELECT document_id, size_bytes FROM aisdk.documents
+# What a document counts for in its tenant's store: its source, and its metadata as stored.
+SIZE: Final = "size_bytes + octet_length(metadata::text) - 2"
+SIZES: Final = f"""
+SELECT document_id, {SIZE} FROM aisdk.documents
 WHERE tenant_id = $1 AND document_id = ANY ($2::uuid[]) AND state = 'ready'
+"""  # noqa: S608  # nosec B608  # our own expression
+METADATA_SIZES: Final = """
+SELECT octet_length(m::jsonb::text) - 2 FROM unnest($1::text[]) WITH ORDINALITY AS u (m, place)
+ORDER BY place
 """
 PUT_DOCUMENTS: Final = """
 INSERT INTO aisdk.documents (tenant_id, document_id, source, title, metadata, content_key,
@@ -116,7 +122,8 @@ async def write_batch(
     store = await _locked(connection, tenant_id, batch)
     ids = [row.document_id for row in batch.documents]
     sizes = dict(await connection.fetch(SIZES, tenant_id, ids))
-    refused = _refused(batch, sizes, store, room)
+    new_sizes = await _sizes(connection, batch)
+    refused = _refused(new_sizes, sizes, store, room)
     if refused:
         fitting = {document_id: True for document_id in ids if document_id not in refused}
         batch, segment = _only(batch, segment, fitting)
@@ -127,7 +134,7 @@ async def write_batch(
         batch, segment = _only(batch, segment, written)
     await _put_chunks(connection, tenant_id, batch, segment)
     before = [sizes[document_id] for document_id in written if document_id in sizes]
-    grown = sum(row.size_bytes for row in batch.documents) - sum(before)
+    grown = sum(new_sizes[document_id] for document_id in written) - sum(before)
     new = len(written) - len(before)
     await connection.execute(COUNT, tenant_id, len(batch.chunks) - gone, new, grown)
     await merge(connection, tenant_id)
@@ -165,16 +172,27 @@ async def _locked(connection: Any, tenant_id: str, batch: Batch) -> Any:
     return store
 
 
-def _refused(batch: Batch, sizes: Mapping[UUID, int], store: Any, room: Limits) -> set[UUID]:
+async def _sizes(connection: Any, batch: Batch) -> dict[UUID, int]:
+    """What each document of a batch counts for."""
+    rows = await connection.fetch(METADATA_SIZES, [row.metadata for row in batch.documents])
+    return {
+        document.document_id: document.size_bytes + row[0]
+        for document, row in zip(batch.documents, rows, strict=True)
+    }
+
+
+def _refused(
+    new_sizes: Mapping[UUID, int], sizes: Mapping[UUID, int], store: Any, room: Limits
+) -> set[UUID]:
     """The documents, from first to last, for which there is no room."""
     documents_left = math.inf if room.documents is None else room.documents - store[3]
     bytes_left = math.inf if room.size_bytes is None else room.size_bytes - store[4]
     refused = set()
-    for row in batch.documents:
-        new = row.document_id not in sizes
-        grows = row.size_bytes - sizes.get(row.document_id, 0)
+    for document_id, size in new_sizes.items():
+        new = document_id not in sizes
+        grows = size - sizes.get(document_id, 0)
         if (new and documents_left < 1) or (grows > 0 and grows > bytes_left):
-            refused.add(row.document_id)
+            refused.add(document_id)
         else:
             documents_left -= new
             bytes_left -= grows

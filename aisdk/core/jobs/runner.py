@@ -13,7 +13,7 @@ import msgpack
 import structlog
 
 from aisdk.core.jobs.store import JobStore
-from aisdk.core.jobs.types import Claimed, Kind
+from aisdk.core.jobs.types import NUMBERS, Claimed, Kind
 from aisdk.core.results.page import Rows
 from aisdk.core.results.progress import Counted
 from aisdk.errors import AisdkError, InternalError
@@ -185,4 +185,6 @@ def _told(error: AisdkError | None) -> dict[str, Any] | None:
     if error is None:
         return None
     told: dict[str, Any] = {"code": error.code, "message": error.message, "hint": error.hint}
-    return told | {n: getattr(error, n) for n in ("limit", "used") if hasattr(error, n)}
+    numbers = {name: getattr(error, name) for name in NUMBERS if hasattr(error, name)}
+    # JSON has no infinite number; text does for every float.
+    return told | {n: str(v) if isinstance(v, float) else v for n, v in numbers.items()}

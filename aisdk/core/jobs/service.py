@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,12 +18,13 @@ from sqlalchemy import tuple_
 
 from aisdk import errors
 from aisdk.core.jobs.runner import Runner
-from aisdk.core.jobs.store import JobStore
-from aisdk.core.jobs.types import ENDED, JobInfo
+from aisdk.core.jobs.store import MOST_BYTES, MOST_WAITING, JobStore
+from aisdk.core.jobs.types import ENDED, NUMBERS, JobInfo
 from aisdk.core.results.cursor import sign, verify
 from aisdk.core.results.frame import make_item
 from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.results.progress import Progress
+from aisdk.core.runtime.deadline import current_scope
 from aisdk.core.runtime.guard import Guard
 from aisdk.core.runtime.options import is_whole
 from aisdk.core.runtime.verb import verb
@@ -141,7 +143,7 @@ class JobsService:
             raise _error(json.loads(row["error"]), rows)
         return rows
 
-    @verb("jobs.cancel", reads=False)
+    @verb("jobs.cancel", reads=False, rows=JobInfo)
     async def cancel(self, tenant_id: str, job_id: str) -> JobInfo:
         """Ends a job; what it has stored stays. One that has ended is left as it is.
 
@@ -169,15 +171,25 @@ class JobsService:
         Raises:
             QuotaExceeded: Too much is waiting already.
         """
-        job_id = uuid.uuid4()
+        job_id = _job_id(tenant_id, verb, request)
         host = self.runner.host if here else ""
         if not await self.store.submit(tenant_id, job_id, (verb, request, host)):
-            raise QuotaExceeded(
-                "Too many jobs of the tenant have not ended, or they hold too much.",
-                hint="Wait for some of them, cancel some, or add files by their path.",
-            )
+            raise await self._full(tenant_id)
         self.runner.look_after(tenant_id)
         return str(job_id)
+
+    async def _full(self, tenant_id: str) -> QuotaExceeded:
+        """What to raise when a job was refused for want of room."""
+        waiting, held = await self.store.unfinished(tenant_id)
+        by_count = waiting >= MOST_WAITING
+        limit, used = (MOST_WAITING, waiting) if by_count else (MOST_BYTES, held)
+        what = "jobs that have not ended" if by_count else "bytes that such jobs may hold"
+        return QuotaExceeded(
+            f"The tenant has {used:,} of {limit:,} {what}.",
+            hint="Wait for some of them, cancel some, or add files by their path.",
+            limit=limit,
+            used=used,
+        )
 
     async def follow(self, tenant_id: str, job_id: str, progress: Progress) -> None:
         """Shows how far a job is until it ends, in the background."""
@@ -253,6 +265,22 @@ def _number(job_id: Any) -> UUID:
         ) from None
 
 
+def _job_id(tenant_id: str, verb: str, request: bytes) -> UUID:
+    """A new one, but the same for the same request under the same idempotency key."""
+    scope = current_scope()
+    if scope is None or scope.key is None:
+        return uuid.uuid4()
+    hashed = blake2b(digest_size=16)
+    for part in (
+        tenant_id.encode(),
+        verb.encode(),
+        scope.key.encode("utf-8", "surrogatepass"),
+        request,
+    ):
+        hashed.update(len(part).to_bytes(8, "big") + part)
+    return UUID(bytes=hashed.digest())
+
+
 def _end_of(info: JobInfo) -> str:
     """What a display says of a job that has ended."""
     return f"failed: {info.error_code}, result() says more" if info.error_code else info.state
@@ -267,9 +295,10 @@ def _error(told: dict[str, Any], rows: Rows[Any]) -> AisdkError:
     kinds = [getattr(errors, name) for name in errors.__all__]
     kind = next((kind for kind in kinds if kind.code == told["code"]), AisdkError)
     error: AisdkError = kind(told["message"], hint=told["hint"])
-    for name in ("limit", "used"):
+    for name in NUMBERS:
         if name in told:
-            setattr(error, name, told[name])
+            value = told[name]
+            setattr(error, name, float(value) if isinstance(value, str) else value)
     if hasattr(error, "result"):
         setattr(error, "result", rows)  # noqa: B010  # only some errors have one
     return error

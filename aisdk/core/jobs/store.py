@@ -13,7 +13,7 @@ from aisdk.core.results.progress import Count
 from aisdk.core.storage.engine import Database, repeated
 from aisdk.core.storage.tables import jobs
 
-__all__ = ["MOST_BYTES", "JobStore"]
+__all__ = ["MOST_BYTES", "MOST_WAITING", "JobStore"]
 
 MOST_WAITING: Final = 1_000
 MOST_BYTES: Final = 64 * 2**20  # of what unfinished jobs were given
@@ -26,13 +26,20 @@ DELETE FROM aisdk.jobs WHERE tenant_id = $1 AND job_id IN (
     WHERE tenant_id = $1 AND ended_at < now() - interval '30 days' LIMIT 100
 )
 """
+# A job of an idempotency key has a name made from it, and the key is free again after a day.
+FREE: Final = """
+DELETE FROM aisdk.jobs
+WHERE tenant_id = $1 AND job_id = $2 AND ended_at < now() - interval '24 hours'
+"""
+KNOWN: Final = "SELECT true FROM aisdk.jobs WHERE tenant_id = $1 AND job_id = $2"
+UNFINISHED: Final = """
+SELECT count(*) AS waiting, coalesce(sum(octet_length(request)), 0)::bigint AS size_bytes
+FROM aisdk.jobs WHERE tenant_id = $1 AND ended_at IS NULL
+"""
 SUBMIT: Final = f"""
 INSERT INTO aisdk.jobs (tenant_id, job_id, verb, state, request, host, holder, leased_until)
 SELECT $1, $2, $3, 'waiting', $4::bytea, $5, '', now()
-FROM (
-    SELECT count(*) AS waiting, coalesce(sum(octet_length(request)), 0) AS size_bytes
-    FROM aisdk.jobs WHERE tenant_id = $1 AND ended_at IS NULL
-) AS u
+FROM ({UNFINISHED}) AS u
 WHERE u.waiting < {MOST_WAITING} AND u.size_bytes + octet_length($4::bytea) <= {MOST_BYTES}
 RETURNING job_id
 """  # noqa: S608  # nosec B608  # our own numbers
@@ -102,15 +109,28 @@ class JobStore:
         self._database = database
 
     async def submit(self, tenant_id: str, job_id: UUID, what: tuple[str, bytes, str]) -> bool:
-        """Keeps a job of this verb, request and host (``""``: any); whether there was room."""
+        """Keeps a job of this verb, request and host (``""``: any); whether there was room.
+
+        One of this name that is kept already stays as it is.
+        """
 
         async def submit() -> bool:
             async with self._database.bulk(tenant_id) as connection:
                 await connection.execute(LOCK, tenant_id)
                 await connection.execute(EXPIRE, tenant_id)
-                return await connection.fetchval(SUBMIT, tenant_id, job_id, *what) is not None
+                await connection.execute(FREE, tenant_id, job_id)
+                return bool(
+                    await connection.fetchval(KNOWN, tenant_id, job_id)
+                    or await connection.fetchval(SUBMIT, tenant_id, job_id, *what)
+                )
 
         return await self._database.exactly_once(tenant_id, submit)
+
+    @repeated
+    async def unfinished(self, tenant_id: str) -> tuple[int, int]:
+        """How many jobs have not ended, and bytes of what they were given."""
+        async with self._database.bulk(tenant_id) as connection:
+            return tuple(await connection.fetchrow(UNFINISHED, tenant_id))
 
     async def claim(self, tenant_id: str, holder: str, host: str, lease_s: float) -> Claimed | None:
         """Takes the oldest job of this host, or of any, that nobody works on."""

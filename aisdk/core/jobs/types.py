@@ -12,10 +12,12 @@ from aisdk.core.results.page import Rows
 from aisdk.core.results.progress import Progress
 from aisdk.core.results.record import Shown
 
-__all__ = ["ENDED", "Claimed", "JobInfo", "Kind", "State"]
+__all__ = ["ENDED", "NUMBERS", "Claimed", "JobInfo", "Kind", "State"]
 
 State: TypeAlias = Literal["waiting", "running", "interrupted", "done", "failed", "cancelled"]
 ENDED: Final = frozenset({"done", "failed", "cancelled"})
+# What an error says beside its text, kept with the job.
+NUMBERS: Final = ("limit", "used", "retry_after_s", "reset_s")
 
 
 @dataclass(frozen=True, slots=True)

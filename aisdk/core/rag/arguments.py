@@ -15,7 +15,7 @@ from aisdk.core.rag.types import Mode, QueryOptions
 from aisdk.core.storage.filters import Where, compile_where
 from aisdk.errors import InvalidInput
 
-__all__ = ["keyed", "request_of"]
+__all__ = ["check_options", "keyed", "request_of"]
 
 LARGEST_K: Final = 1_000
 LONGEST_QUERY: Final = 100_000
@@ -27,12 +27,7 @@ def request_of(
     text: str, top_k: Any, where: Where | None, options: Mapping[str, Any]
 ) -> tuple[Request, NDArray[np.float32] | None]:
     """The checked request and the given vector."""
-    unknown = options.keys() - QueryOptions.__annotations__.keys()
-    if unknown:
-        raise InvalidInput(
-            "A search has no such option.",
-            hint=f"It takes {', '.join(QueryOptions.__annotations__)}.",
-        )
+    check_options(options)
     vector = _vector(options["vector"]) if options.get("vector") is not None else None
     mode = _mode(options.get("mode"), vector)
     _check_text(text, needed=mode != "dense" or vector is None)
@@ -53,6 +48,15 @@ def request_of(
         weight=weight,
     )
     return request, vector
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuses options that a search does not have."""
+    if options.keys() - QueryOptions.__annotations__.keys():
+        raise InvalidInput(
+            "A search has no such option.",
+            hint=f"It takes {', '.join(QueryOptions.__annotations__)}.",
+        )
 
 
 def _mode(mode: Any, vector: Any) -> Mode:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aisdk.core.lexical import Analyzer, Matcher
-from aisdk.core.rag.arguments import keyed, request_of
+from aisdk.core.rag.arguments import check_options, keyed, request_of
 from aisdk.core.rag.searching import Request, Search
 from aisdk.core.rag.store import RagStore
 from aisdk.core.rag.types import (
@@ -147,6 +147,7 @@ class RagService:
         """
         show = options.pop("progress", True)
         asked = keyed(queries)
+        check_options(options)  # where there are no queries too
         if "vector" in options:
             raise InvalidInput("query_many takes texts only.", hint="Call query for a vector.")
         requests = [request_of(text, top_k, where, options)[0] for _, text in asked]

@@ -26,6 +26,7 @@ class Scope:
         retries: How often it may ask one dependency again.
         bulk: Whether each piece of its work may retry so often by itself.
         retried: How often it has asked a dependency again.
+        key: The idempotency key of the call.
     """
 
     tenant_id: str
@@ -34,6 +35,7 @@ class Scope:
     retries: int = MOST_RETRIES
     bulk: bool = False
     retried: Counter[str] = field(default_factory=Counter)
+    key: str | None = None
 
 
 _scope: Final[ContextVar[Scope | None]] = ContextVar("aisdk_scope", default=None)
@@ -75,7 +77,12 @@ class DeadlineStep:
         budget_s = budget_s if left_s is None else min(budget_s, left_s)
         until = asyncio.get_running_loop().time() + budget_s
         scope = Scope(
-            call.tenant_id, call.verb.name, until, call.options.retries, bulk=call.verb.bulk
+            call.tenant_id,
+            call.verb.name,
+            until,
+            call.options.retries,
+            bulk=call.verb.bulk,
+            key=call.options.idempotency_key,
         )
         token = _scope.set(scope)
         timer = asyncio.timeout(budget_s)

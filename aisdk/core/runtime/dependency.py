@@ -54,7 +54,7 @@ class TryAgain(Exception):
 
 
 class RetryBudget:
-    """How many retries each tenant may add to the traffic: a tenth of its calls, and a few.
+    """How many retries each tenant may add to the traffic: a tenth of its calls, and ten.
 
     Source:
         Retry budgets as in the Google SRE book, chapter 21.
@@ -108,8 +108,8 @@ class Dependency:
         transactions in each other's way. Between attempts it waits at random between nothing and
         a bound that doubles (0.2 s to 5 s), or as long as the other side asked for. It gives up
         at once when that wait would outlive the deadline, when the call's retries are used up, or
-        when the tenant's retries would add more than a tenth to its traffic. Every other error of
-        ``work``, and cancellation, passes as it is.
+        when the tenant's retries would add more than a tenth, and ten, to its traffic. Every other
+        error of ``work``, and cancellation, passes as it is.
 
         Args:
             work: Makes one attempt; safe to repeat.

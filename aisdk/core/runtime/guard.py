@@ -24,7 +24,7 @@ class Verb:
         reads: Whether it leaves the tenant's data as they are.
         bulk: Whether it may work through a whole corpus and so has the long deadline.
         cost: Its arguments → the tokens it will ask models for; ``None`` where it asks none.
-        rows: What its answer has rows of, where that is kept for repetitions.
+        rows: What its answer is, or has rows of, where that is kept for repetitions.
         stored: Whether what it writes is in the database.
         charged: Whether it counts against the tenant's rates.
         signature: Of the method, by which the same request is known however it is written.
@@ -50,7 +50,7 @@ class Limits:
         concurrent_calls: Calls that run at a time in one client.
         tokens_per_minute: Tokens a minute that models are asked for.
         documents: Documents stored.
-        size_bytes: Bytes of their sources.
+        size_bytes: Bytes of their sources and metadata.
         weight: Share of the service under load, in proportion to that of other tenants.
     """
 

@@ -13,9 +13,17 @@ _SECRETS: Final = (
     (re.compile(r"(://[^\s?]{0,512}\?)[^\s#]+"), rf"\1{STARS}"),  # a signed query
     (re.compile(r"(?i)\b(bearer|basic)\s+\S+"), rf"\1 {STARS}"),
     (
-        re.compile(r"(?i)(pass(?:word|wd)?|pwd|secret|token|api[_-]?key)(\s*[=:]\s*)\S+"),
-        rf"\1\2{STARS}",
+        re.compile(r"""(?ix)
+            (
+                (?: pass(?:word|wd|[_-]?phrase)? | pwd | secret | token
+                  | (?:api|access|private|secret)[_-]?key )
+                \\?["']? \s* [=:] \s*  # a name may be quoted, as in JSON
+            )
+            (?: "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | \\"[^"\n]*" | \S+ )
+            """),
+        rf"\1{STARS}",
     ),
+    (re.compile(r"\beyJ[\w=-]{4,}(?:\.[\w=-]*){1,4}"), STARS),  # a JSON Web Token, however short
     (re.compile(r"\b(?:sk|pk|rk|hf|gh[opsu]|github_pat|glpat|xox[abprs])[-_][\w-]{8,}"), STARS),
     (re.compile(r"\b(?:AKIA|ASIA|AIza)[\w-]{12,}"), STARS),
     (re.compile(r"(?=[\w+/=-]{0,512}[A-Z0-9])[\w+/=-]{32,}"), STARS),  # long base64 or hex
@@ -25,8 +33,9 @@ _SECRETS: Final = (
 def redacted(text: str) -> str:
     """The text with ``***`` in place of whatever looks like a secret.
 
-    Those are user and password and the query of a URL, bearer tokens, what is named a password or
-    key, keys with a known prefix such as ``sk-``, and unbroken runs of 32 characters and more.
+    Those are user and password and the query of a URL, bearer tokens, JSON Web Tokens, what is
+    named a password or key (in JSON too, and with spaces where it is quoted), keys with a known
+    prefix such as ``sk-``, and unbroken runs of 32 characters and more.
 
     Args:
         text: Any text.

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import msgpack
 
 from aisdk.core.results.page import Rows
+from aisdk.core.results.record import Shown
 from aisdk.core.runtime.guard import Call, Proceed
 from aisdk.core.runtime.turns import InThread
 from aisdk.errors import AisdkError, IdempotencyConflict, InProgress, InvalidInput
@@ -325,15 +326,20 @@ def _running(wait_s: float) -> InProgress:
 def _packed(result: Any) -> bytes:
     if isinstance(result, Rows):
         result = ["rows", [list(record) for record in result.records]]
+    elif isinstance(result, Shown):
+        record: Any = result
+        result = ["record", [getattr(record, field.name) for field in dataclasses.fields(record)]]
     else:
         result = ["value", result]
-    packed: bytes = msgpack.packb(result)
+    packed: bytes = msgpack.packb(result, datetime=True)
     return packed
 
 
 def _answer(call: Call, kept: Kept) -> Any:
-    kind, value = msgpack.unpackb(kept.answer)
+    kind, value = msgpack.unpackb(kept.answer, timestamp=3)
     if kind == "value":
         return value
-    assert call.verb.rows is not None  # noqa: S101  # a verb that returns rows says of what
+    assert call.verb.rows is not None  # noqa: S101  # a verb that returns records says of what
+    if kind == "record":
+        return call.verb.rows(*value)
     return Rows(call.verb.rows, [tuple(record) for record in value])

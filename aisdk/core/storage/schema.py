@@ -26,7 +26,7 @@ __all__ = [
     "revision_of",
 ]
 
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 SERVER: Final = """
 SELECT current_setting('server_version_num')::int AS version,

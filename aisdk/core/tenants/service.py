@@ -221,7 +221,7 @@ class TenantsService:
         """Makes a tier, or changes the one of that name for all its tenants.
 
         Raises:
-            InvalidInput: A limit is not a whole number above 0, or the weight not above 0.
+            InvalidInput: A limit is not a whole number above 0, or the weight below 0.001.
         """
         if not isinstance(tier, Tier):
             raise InvalidInput("put_tier takes a Tier.", hint="tiers() shows those there are.")
@@ -382,8 +382,8 @@ def _checked_state(state: Any) -> str:
 def _check_limit(name: str, value: Any) -> None:
     if name == "weight":
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 < value < 1e6:
-            raise InvalidInput("weight must be a number above 0.")
+        if not number or not 1e-3 <= value < 1e6:
+            raise InvalidInput("weight must be a number of at least 0.001, below a million.")
         return
     least, most = (0, 2**62) if name in ("documents", "size_bytes") else (1, 10**8)
     if value is not None and not is_whole(value, least, most):

@@ -56,7 +56,8 @@ class Tier(Shown):
         tokens_per_minute: Tokens a minute that models are asked for.
         documents: Documents stored.
         size_bytes: Bytes of their sources.
-        weight: Share of the service under load, in proportion to that of other tenants; above 0.
+        weight: Share of the service under load, in proportion to that of other tenants; at
+            least 0.001.
     """
 
     tier: str

@@ -237,6 +237,12 @@ def test_url_schemes_by_default_are_known_and_name_no_host() -> None:
     """Each is one of fsspec's; those that connect to a host of the user's choice are not there."""
     known = {*fsspec.available_protocols(), "abfss"}
     assert set(URL_SCHEMES) <= known
+    held = {"memory", "local", "file", "cached", "dir", "generic", "reference"}  # by this process
+    assert held & known
+    assert not held & set(URL_SCHEMES)
+    with pytest.raises(InvalidInput) as error:
+        sources("memory://another/tenant.txt")
+    assert getattr(error.value, "reason", "") == "scheme_refused"
     named = {"ftp", "sftp", "ssh", "smb", "webhdfs", "hdfs", "github", "git", "webdav", "jupyter"}
     assert not named & set(URL_SCHEMES)
 

@@ -30,6 +30,13 @@ SECRETS: Final = [
     f"authorization: Basic {MARK}==",
     f"password={MARK}",
     f"api_key: {MARK}",
+    f'{{"password": "{MARK}"}}',
+    f'{{"user": "me", "api_key":"two words \\" {MARK}", "port": 1}}',
+    f'{{\\"password\\": \\"two words {MARK}\\"}}',
+    f"AWS_SECRET_ACCESS_KEY={MARK}",
+    f"passphrase={MARK}",
+    f"password='hunter2 {MARK}'",
+    f"eyJhbGciOiJ9.{MARK}.x",
     f"sk-{MARK}",
     f"ghp_{MARK}",
     f"AKIA{MARK}",
@@ -44,6 +51,8 @@ PLAIN: Final = [
     "TimeoutError",
     "rag:embedding",
     "skyscraper task risk-taking",
+    "tokens_per_minute: 100",
+    "3 passed: all of them",
     "a_rather_long_name_in_small_letters",
 ]
 
@@ -84,9 +93,22 @@ def test_redacted_plain_text_stays(text: str) -> None:
     assert redacted(text) == text
 
 
+def test_redacted_quoted_secret_ends_with_its_quote() -> None:
+    """What stands behind it can still be read."""
+    assert redacted('{"password": "hunter2", "port": 5432}') == '{"password": ***, "port": 5432}'
+    assert redacted("password='hunter2 x' failed") == "password=*** failed"
+
+
 def test_redacted_long_hostile_text_is_done_quickly() -> None:
     """No pattern goes over the text again and again."""
-    for text in ("://" * 5_000, "a" * 20_000, "://a?" * 4_000, "pwd" * 5_000):
+    for text in (
+        "://" * 5_000,
+        "a" * 20_000,
+        "://a?" * 4_000,
+        "pwd" * 5_000,
+        "pwd='" * 4_000,
+        "eyJaaaa." * 2_000,
+    ):
         assert isinstance(redacted(text), str)
 
 
