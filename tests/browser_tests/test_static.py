@@ -76,7 +76,7 @@ def shown() -> dict[str, str]:
     """Each display with what it usually holds."""
     added = [("a.md", "added", KEY, 3, 99, 1.5), ("b.pdf", "failed", None, 0, 10, 0.4, "encrypted")]
     limits = [("read", 200, 50, 150, 60.0, 3.0), ("tokens", None, 9, None, None, None)]
-    job = (KEY, "documents.add", "running", 30, 1, 100, None, HOUR, HOUR, None)
+    job = (KEY, "documents.add", "running", 30, 1, 90, 100, None, HOUR, HOUR, HOUR, None)
     stages = [("embed", 2.1, None, "minilm"), ("dense", 0.4, 50, "exact"), ("fuse", 0.01, 9, "")]
     listed = (*DOCUMENT, "ready", None, HOUR, HOUR)
     usage = [(HOUR, "rag.query", 12, 0, 40, 18.5), (HOUR, "documents.add", 2, 1, 900, 118.2)]
