@@ -56,7 +56,8 @@ class Explorer(Generic[T]):
         self._chosen: dict[str, Record] = {}
         self._known = keys(columns_of(rows.item), rows.records)
         # A class that the live view has while it is answered: the same whenever the table is.
-        self._mark = f"aisdk-live-{sha256(self._tables().encode()).hexdigest()[:16]}"
+        self._tables = "".join(shown._repr_html_() for shown in self._shown())
+        self._mark = f"aisdk-live-{sha256(self._tables.encode()).hexdigest()[:16]}"
         pane: Any = _pane()
         self.view = pane(about=self._about(), layout={"flex": "1 1 20em", "min_width": "20em"})
         self.view.on_msg(self._answer)
@@ -102,12 +103,9 @@ class Explorer(Generic[T]):
         hide = ",".join(f"{place}:has(.{self._mark}) div.{self._mark}-still" for place in places)
         html = (
             f"<style>{hide}{{display:none}}</style>"
-            f'<div class="{self._mark}-still">{self._tables()}</div>'
+            f'<div class="{self._mark}-still">{self._tables}</div>'
         )
         return {"text/plain": repr(self), "text/html": html}
-
-    def _tables(self) -> str:
-        return "".join(rows._repr_html_() for rows in self._shown())
 
     def _about(self) -> dict[str, Any]:
         """What the browser is told once."""

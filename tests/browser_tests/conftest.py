@@ -177,21 +177,32 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+def from_npm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str, str], str]:
+    """Reads a file of a package; where npm does not bring it, says what was not seen."""
+    npm = shutil.which("npm")
+
+    def read(package: str, file: str, unseen: str) -> str:
+        folder = tmp_path_factory.mktemp("npm")
+        if npm is None:
+            _miss(unseen)
+        command = [npm, "pack", package, "--silent", "--pack-destination", str(folder)]
+        if subprocess.run(command, check=False, timeout=120).returncode:  # noqa: S603  # npm itself
+            _miss(unseen)
+        with tarfile.open(next(folder.glob("*.tgz"))) as packed:
+            source = packed.extractfile(f"package/{file}")
+            assert source is not None
+            return source.read().decode()
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def axe(from_npm: Callable[[str, str, str], str]) -> str:
     """The source of axe-core: the file named by AXE_CORE, else from npm."""
     named = os.environ.get("AXE_CORE")
     if named:
         return Path(named).read_text("utf-8")
-    folder, npm = tmp_path_factory.mktemp("axe"), shutil.which("npm")
-    if npm is None:
-        _miss(UNCHECKED)
-    command = [npm, "pack", "axe-core", "--silent", "--pack-destination", str(folder)]
-    if subprocess.run(command, check=False, timeout=120).returncode:  # noqa: S603  # npm itself
-        _miss(UNCHECKED)
-    with tarfile.open(next(folder.glob("*.tgz"))) as packed:
-        source = packed.extractfile("package/axe.min.js")
-        assert source is not None
-        return source.read().decode()
+    return from_npm("axe-core", "axe.min.js", UNCHECKED)
 
 
 @pytest.fixture
@@ -212,7 +223,7 @@ def _miss(reason: str) -> NoReturn:
     """Skips what cannot be seen here; fails where ``AISDK_BROWSER=required`` asks to see it."""
     if REQUIRED:
         pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(reason)  # loud: it says what was not seen, and how to see it
 
 
 def _settle_in(own: Path) -> None:

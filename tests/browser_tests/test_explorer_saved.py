@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -71,23 +70,9 @@ def convert(*arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def drawing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def drawing(from_npm: Callable[[str, str, str], str]) -> dict[str, str]:
     """The scripts that draw widgets in a converted page, from npm."""
-    folder, npm = tmp_path_factory.mktemp("drawing"), shutil.which("npm")
-    found = {}
-    for asked, (package, file) in DRAWING.items():
-        if npm is None:
-            pytest.skip(UNDRAWN)
-        command = [npm, "pack", package, "--silent", "--pack-destination", str(folder)]
-        if subprocess.run(command, check=False, timeout=120).returncode:  # noqa: S603  # npm itself
-            pytest.skip(UNDRAWN)
-        packed = next(folder.glob("*.tgz"))
-        with tarfile.open(packed) as opened:
-            source = opened.extractfile(f"package/{file}")
-            assert source is not None
-            found[asked] = source.read().decode()
-        packed.unlink()
-    return found
+    return {asked: from_npm(package, file, UNDRAWN) for asked, (package, file) in DRAWING.items()}
 
 
 @pytest.fixture

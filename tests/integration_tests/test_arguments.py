@@ -46,8 +46,8 @@ REFUSED: dict[str, Use] = {
     "queries-key": lambda s: s.rag.query_many({10**5_000: "a"}),
     "queries-columns": lambda s: s.rag.query_many(pd.DataFrame([["a", "b"]], columns=["text"] * 2)),
     "where-endless": lambda s: s.documents.count(where={"a": {"in": range(10**30)}}),
-    "list-option": lambda s: s.documents.list(wehre={"x": 1}),  # type: ignore[call-arg]
-    "many-option": lambda s: s.rag.query_many([], typo=1),  # type: ignore[call-arg]
+    "list-option": lambda s: s.documents.list(wehre={"x": 1}),  # type: ignore[call-arg]  # unknown
+    "many-option": lambda s: s.rag.query_many([], typo=1),  # type: ignore[call-arg]  # unknown
     "order-huge": lambda s: s.documents.list(order=10**5_000),  # type: ignore[typeddict-item]
     "state-array": lambda s: s.documents.list(state=np.ones(2)),  # type: ignore[typeddict-item]
     "cursor-number": lambda s: s.documents.list(cursor=5),  # type: ignore[typeddict-item]

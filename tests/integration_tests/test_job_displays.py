@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from surroundings import surrounded
+from waiting import wait_for
 
 import aisdk
 from aisdk.core.documents.types import SourceOutcome
@@ -36,15 +36,6 @@ class Watched(Counted):
     def close(self, note: str = "") -> None:
         """Keeps the note."""
         self.note = note
-
-
-def wait_for(condition: Callable[[], Any], within_s: float = 30) -> Any:
-    """What the condition gives as soon as it is true."""
-    until = time.monotonic() + within_s
-    while not (value := condition()):
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    return value
 
 
 def followed(job: Any) -> Watched:

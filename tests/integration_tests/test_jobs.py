@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import pytest
 from pydantic_core import to_json
+from waiting import wait_for
 
 import aisdk
 from aisdk.core.documents.types import SourceOutcome
@@ -65,15 +66,6 @@ def other(home: Path) -> Iterator[aisdk.Client]:
     """Another client of the same database, as another kernel has it."""
     with aisdk.Client(Settings(home=home, embedding="none")) as made:
         yield made
-
-
-def wait_for(condition: Callable[[], Any], within_s: float = 20) -> Any:
-    """What the condition gives as soon as it is true."""
-    until = time.monotonic() + within_s
-    while not (value := condition()):
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    return value
 
 
 def test_job_returns_what_add_would_have(session: aisdk.Session) -> None:

@@ -28,7 +28,7 @@ class Cache(Face[CacheService]):
 
     def get(self, key: str, *, default: Any = None) -> Any:  # noqa: D102  # it has the verb's
         __tracebackhide__ = True  # read by IPython, which leaves this frame out
-        return self._get(key, default=default)  # type: ignore[no-untyped-call]  # Any: also a page
+        return self._get(key, default=default)  # type: ignore[no-untyped-call]  # a value is of any type
 
     _get = blocking(CacheService.get)
     get.__doc__ = _get.__doc__

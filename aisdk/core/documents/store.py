@@ -8,13 +8,25 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    Text,
+    cast,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from aisdk.core.documents.segments import merge
 from aisdk.core.documents.types import Batch, StoreInfo
 from aisdk.core.documents.writing import (
     COUNT,
+    SIZE,
     drop_chunks,
     gone_error,
     locked_store,
@@ -115,7 +127,7 @@ class DocumentStore:
 
     @repeated
     async def room(self, tenant_id: str) -> tuple[int, int]:
-        """How many documents the tenant stores, and bytes of their sources."""
+        """How many documents the tenant stores, and bytes of their sources and metadata."""
         query = select(stores.c.document_count, stores.c.size_bytes).where(
             stores.c.tenant_id == tenant_id
         )
@@ -304,9 +316,7 @@ class DocumentStore:
         return select(*_LISTED).where(documents.c.tenant_id == tenant_id)
 
 
-_SIZE: Final[ColumnElement[int]] = (
-    documents.c.size_bytes + func.octet_length(cast(documents.c.metadata, Text)) - 2
-)
+_SIZE: Final[ColumnElement[int]] = literal_column(SIZE, BigInteger)
 _STORED: Final = (
     cast(documents.c.document_id, Text).label("document_id"),
     documents.c.source,

@@ -23,6 +23,7 @@ from aisdk.errors import EmbeddingMismatch, TenantUnknown
 __all__ = [
     "COUNT",
     "LOCK_STORE",
+    "SIZE",
     "drop_chunks",
     "gone_error",
     "index_batch",

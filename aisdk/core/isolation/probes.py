@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from aisdk.core.isolation.subjects import CANARY, Subjects, Victim, reached, with_key
 from aisdk.core.runtime.rates import Charge, Rate
+from aisdk.core.storage.connection import affected
 from aisdk.errors import AisdkError
 
 __all__ = ["Probe", "probes"]
@@ -260,7 +261,7 @@ async def _changes(connection: Any, query: str, *arguments: str) -> bool:
         return str(state).startswith("23")
     finally:
         await undo.rollback()
-    return int(status.rsplit(maxsplit=1)[-1]) > 0
+    return affected(status) > 0
 
 
 def _holds(folder: Path, mark: str) -> bool:

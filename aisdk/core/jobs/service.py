@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,6 +23,7 @@ from aisdk.core.results.cursor import sign, verify
 from aisdk.core.results.frame import make_item
 from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.results.progress import Progress
+from aisdk.core.runtime.cached import digest
 from aisdk.core.runtime.deadline import current_scope
 from aisdk.core.runtime.guard import Guard
 from aisdk.core.runtime.options import is_whole
@@ -270,15 +270,7 @@ def _job_id(tenant_id: str, verb: str, request: bytes) -> UUID:
     scope = current_scope()
     if scope is None or scope.key is None:
         return uuid.uuid4()
-    hashed = blake2b(digest_size=16)
-    for part in (
-        tenant_id.encode(),
-        verb.encode(),
-        scope.key.encode("utf-8", "surrogatepass"),
-        request,
-    ):
-        hashed.update(len(part).to_bytes(8, "big") + part)
-    return UUID(bytes=hashed.digest())
+    return UUID(digest(tenant_id, verb, scope.key, request))
 
 
 def _end_of(info: JobInfo) -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "Farewells",
     "HastyConnection",
     "abandoned",
+    "affected",
     "driver_of",
     "give_up",
     "refuse_lost",
@@ -32,7 +33,7 @@ TAKE_TIME: Final = "SELECT set_config('statement_timeout', $1, true)"
 
 
 class Farewells:
-    """Work that goes on to its end although whoever began it was cancelled."""
+    """How connections leave: work that goes on to its end, whoever is cancelled meanwhile."""
 
     def __init__(self) -> None:
         self._under_way: set[asyncio.Task[None]] = set()
@@ -163,6 +164,11 @@ async def abandoned(opening: asyncio.Task[HastyConnection]) -> None:
     opening.cancel()
     with suppress(asyncio.CancelledError, AisdkError, asyncpg.PostgresError, *LOST):
         await (await opening).close()
+
+
+def affected(tag: str) -> int:
+    """How many rows a command changed, by its tag, such as ``DELETE 3``."""
+    return int(tag.rsplit(maxsplit=1)[-1])
 
 
 def refuse_lost(connection: Any, *_: object) -> None:

@@ -350,7 +350,7 @@ class Database:
             connection = await self._open()
         try:
             await register_vectors(connection)
-        except BaseException:
+        except BaseException:  # a cancellation too: it is raised again
             connection.terminate()
             raise
         return connection

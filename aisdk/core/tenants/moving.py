@@ -134,7 +134,7 @@ class Moving:
             await to_its_end(asyncio.to_thread(_begin, target, part))
             yield part
             await to_its_end(asyncio.to_thread(part.rename, target))
-        except BaseException as error:
+        except BaseException as error:  # a cancellation too: it is raised again
             await to_its_end(asyncio.to_thread(self._remove, tenant_id, part))
             if isinstance(error, OSError) and not isinstance(error, AisdkError):
                 raise _unwritable(error) from None
@@ -173,7 +173,7 @@ class Moving:
             if manifest["language"] is not None:
                 await self._fill(name, export)
             await register.change(name, {"state": manifest["state"]})
-        except BaseException:
+        except BaseException:  # a cancellation too: it is raised again
             if made:
                 await to_its_end(self._erase(name))
             raise

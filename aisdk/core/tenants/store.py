@@ -10,7 +10,7 @@ from sqlalchemy import Select, Text, cast, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from aisdk.core.runtime.deadline import remaining_s
-from aisdk.core.storage.connection import unhurried
+from aisdk.core.storage.connection import affected, unhurried
 from aisdk.core.storage.engine import Database, repeated
 from aisdk.core.storage.tables import (
     chunk_vectors,
@@ -170,7 +170,7 @@ async def _delete(connection: Any, tenant_id: str) -> tuple[dict[str, int], date
     await connection.execute(LOCK_STORE, tenant_id)
     await connection.execute(LOCK, tenant_id)
     counts = {
-        kind: _count(
+        kind: affected(
             await connection.execute(
                 f"DELETE FROM aisdk.{table.name} WHERE tenant_id = $1",  # noqa: S608  # nosec B608  # our own names
                 tenant_id,
@@ -179,8 +179,3 @@ async def _delete(connection: Any, tenant_id: str) -> tuple[dict[str, int], date
         for kind, table in KINDS.items()
     }
     return counts, await connection.fetchval(NOW)
-
-
-def _count(status: str) -> int:
-    """The count in the tag of a finished command, such as ``DELETE 3``."""
-    return int(status.rsplit(maxsplit=1)[-1])

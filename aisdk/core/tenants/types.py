@@ -28,7 +28,7 @@ class TenantInfo(Shown):
         settings: Its own limits, under the names of a tier's, and its ``language``.
         documents: Documents stored.
         chunks: Chunks they are cut into.
-        size_bytes: Bytes of their sources.
+        size_bytes: Bytes of their sources and metadata.
         created_at: When it was registered.
         updated_at: When tier, state or settings were last changed.
     """
@@ -55,7 +55,7 @@ class Tier(Shown):
         concurrent_calls: Calls that run at a time in one client.
         tokens_per_minute: Tokens a minute that models are asked for.
         documents: Documents stored.
-        size_bytes: Bytes of their sources.
+        size_bytes: Bytes of their sources and metadata.
         weight: Share of the service under load, in proportion to that of other tenants; at
             least 0.001.
     """

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
+from aisdk.core.storage.connection import affected
 from aisdk.core.storage.engine import Database, repeated
 from aisdk.core.storage.tables import stores, usage
 
@@ -54,7 +55,7 @@ class UsageStore:
         async def add() -> int:
             async with self._database.bulk(tenant_id) as connection:
                 done = await connection.execute(ADD, tenant_id, *map(list, zip(*rows, strict=True)))
-            return int(done.rsplit(maxsplit=1)[-1])
+            return affected(done)
 
         return await self._database.exactly_once(tenant_id, add)
 
@@ -72,7 +73,7 @@ class UsageStore:
 
     @repeated
     async def stored(self, tenant_id: str) -> tuple[int, int]:
-        """How many documents the tenant stores, and bytes of their sources."""
+        """How many documents the tenant stores, and bytes of their sources and metadata."""
         query = select(stores.c.document_count, stores.c.size_bytes).where(
             stores.c.tenant_id == tenant_id
         )
