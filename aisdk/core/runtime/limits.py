@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 CHARACTERS_A_TOKEN: Final = 4
-SLOW_S: Final = 0.25
 NO_CAP: Final = 1_000_000
 
 
@@ -72,11 +71,15 @@ class Limiter:
         self._log = log
 
     async def take(self, tenant_id: str, charges: Sequence[Charge]) -> Verdict:
-        """Takes all charges, or none."""
+        """Takes all charges, or none.
+
+        Raises:
+            Busy: Too many calls at once ask for it.
+        """
         try:
-            return await self._service.call(
-                lambda: self._rates.take(tenant_id, charges), timeout_s=SLOW_S
-            )
+            return await self._service.call(lambda: self._rates.take(tenant_id, charges))
+        except Busy:
+            raise
         except DependencyError as error:
             self._log.warning("limits.unavailable", error=error.code)
             return await self._fallback.take(tenant_id, charges)

@@ -10,7 +10,9 @@ from typing import Any, Final
 
 __all__ = ["MemoryCache", "RedisCache", "RedisServer"]
 
-SLOW_S: Final = 0.25
+SLOW_S: Final = 0.25  # how long a reply may take
+LOOKS: Final = 5  # so often it is looked for in that time
+GONE_S: Final = 1.0  # when a connection without a reply is given up
 REST_S: Final = 1.0  # how long a connection may take to close
 LARGEST_PIECE: Final = 2**16
 CONNECTIONS: Final = 32
@@ -106,13 +108,20 @@ class RedisServer:
         connection back: ending that would have the next caller make another one while the server
         still has this one.
 
+        While this process stands still, as when a cell keeps the interpreter to itself, the reply
+        cannot be seen; such a while counts as one look, however long it is.
+
         Raises:
             ConnectionError: The server is down, slow or answers nonsense.
         """
         task = asyncio.create_task(self._ask(command, *arguments, **options))
         self._asked.add(task)
         task.add_done_callback(self._answered)
-        return await asyncio.shield(task)
+        for _ in range(LOOKS):
+            await asyncio.wait([task], timeout=SLOW_S / LOOKS)
+            if task.done():
+                return task.result()
+        raise ConnectionError("slow")
 
     def _answered(self, task: asyncio.Task[Any]) -> None:
         self._asked.discard(task)
@@ -161,10 +170,10 @@ def _connected(url: str) -> Any:
     pool = BlockingConnectionPool.from_url(
         url,
         retry=Retry(NoBackoff(), 0),
-        socket_timeout=SLOW_S,
-        socket_connect_timeout=SLOW_S,
+        socket_timeout=GONE_S,
+        socket_connect_timeout=GONE_S,
         max_connections=CONNECTIONS,
-        timeout=SLOW_S,
+        timeout=GONE_S,
         driver_info=None,  # it would cost every new connection two commands more
     )
     pool.connection_class = _polite(pool.connection_class)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, Final
 
 import pytest
@@ -21,6 +21,7 @@ from aisdk.core.runtime.dependency import (
 )
 from aisdk.core.runtime.guard import Call, Verb
 from aisdk.core.runtime.options import CallOptions
+from aisdk.core.runtime.turns import Turns
 from aisdk.errors import (
     BadReply,
     Busy,
@@ -282,6 +283,33 @@ async def test_failures_open_the_circuit_and_answers_do_not() -> None:
     assert call.attempts == 0
     assert 0 < caught.value.retry_after_s <= 5
     assert caught.value.dependency == "test service"
+
+
+@pytest.mark.parametrize("turn", [Turns(1, "turn").turn, nullcontext])
+async def test_waiting_for_a_turn_is_not_the_services_time(turn: Any) -> None:
+    """Who waited while the circuit opened does not ask; without turns all ask at once."""
+    service = Dependency("x", breaker=Breaker("x", minimum=4), retries=0, turn=turn)
+    asked = 0
+
+    async def fail() -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0)
+        raise ConnectionResetError
+
+    outcomes = await asyncio.gather(
+        *(service.call(fail) for _ in range(20)), return_exceptions=True
+    )
+    assert asked == (20 if turn is nullcontext else 4)
+    assert [type(each) for each in outcomes[asked:]] == [CircuitOpen] * (20 - asked)
+
+    async def answer() -> str:
+        await asyncio.sleep(0.05)
+        return "yes"
+
+    slow = Dependency("y", retries=0, turn=turn)
+    answers = await asyncio.gather(*(slow.call(answer, timeout_s=0.25) for _ in range(10)))
+    assert answers == ["yes"] * 10
 
 
 async def test_retries_and_the_circuit_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
