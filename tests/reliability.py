@@ -16,7 +16,7 @@ BARS: Final = {
     "cancellation storm": "10,000 cancelled calls: 0 wrong replies, connections within the pool, "
     "none idle in a transaction after 1 s",
     "network faults": "at least 1,000: every call ends within its deadline + 2.5 s",
-    "attempts at the peer": "at most 4 a call, in an outage at most 1.1 x the traffic and ten more",
+    "attempts at the peer": "at most 4 a call, in an outage at most 1.1 x the traffic",
     "breaker": "1,000 callers when half open: 1 probe",
     "limiter": "4 processes, 60 s: never above burst and rate, at least 95 % used",
     "limiter beside throttled-py": "the same within 1 %",

@@ -27,7 +27,7 @@ CALLS: Final = {"short": 2, "full": 100}  # for each fault and verb
 OUTAGE: Final = {"short": 40, "full": 600}
 AT_ONCE: Final = 20
 MOST: Final = 4
-SHARE: Final = 1.1
+SHARE: Final = 0.1
 RESERVE: Final = 10
 HASTY_S: Final = 0.15
 MARK: Final = re.compile(rb"mark[0-9a-f]{16}")
@@ -261,7 +261,7 @@ async def asked_in_outages(
 
 def most_in_outage(peer: Peer, calls: int) -> float:
     """How often a tenant may ask a peer that is down."""
-    return calls if peer.most == 1 else SHARE * calls + RESERVE
+    return calls if peer.most == 1 else calls + max(SHARE * calls, RESERVE)
 
 
 async def second_layer_is_noticed(
@@ -314,7 +314,7 @@ async def test_call_asks_no_peer_more_often_than_four_times(
     report: Report,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Valkey but once; and in an outage a tenant's retries add no more than a tenth, and ten."""
+    """Valkey but once; and in an outage a tenant's retries add a tenth, or ten to few calls."""
     # What is used is stored now and then, by connections that belong to no call counted here.
     monkeypatch.setattr("aisdk.core.usage.recorder.EVERY_S", 3_600)
     await around.client._portal.hop(around.client._parts.recorder.flush)

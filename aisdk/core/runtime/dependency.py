@@ -55,31 +55,43 @@ class TryAgain(Exception):
 
 
 class RetryBudget:
-    """How many retries each tenant may add to the traffic: a tenth of its calls, and ten.
+    """How many retries each tenant may add to its traffic: a tenth of it, though ten at first.
+
+    Its calls count from the first retry on; when they have paid for the retries and for ten
+    more, it begins anew. So ``n`` calls while nothing works add ten retries or n/10, whichever
+    is more.
+
+    Args:
+        share: Retries that a call pays for, above 0.
+        reserve: Retries that need not be paid for before.
+        tenants: How many tenants it remembers.
 
     Source:
         Retry budgets as in the Google SRE book, chapter 21.
     """
 
-    def __init__(self, *, share: float = 0.1, reserve: float = 10, tenants: int = 10_000) -> None:
-        self._share = share
+    def __init__(self, *, share: float = 0.1, reserve: int = 10, tenants: int = 10_000) -> None:
+        self._calls_a_retry = 1 / share
         self._reserve = reserve
         self._most = tenants
-        self._left: OrderedDict[str, float] = OrderedDict()
+        self._spent: OrderedDict[str, tuple[int, int]] = OrderedDict()  # calls and retries
 
     def earn(self, tenant_id: str) -> None:
-        """A first attempt brings its share of a retry."""
-        left = self._left.pop(tenant_id, self._reserve)
-        self._left[tenant_id] = min(left + self._share, self._reserve)
-        if len(self._left) > self._most:
-            self._left.popitem(last=False)
+        """A first attempt pays for its share of a retry."""
+        if tenant_id not in self._spent:
+            return
+        calls, retries = self._spent.pop(tenant_id)
+        if calls + 1 < (retries + self._reserve) * self._calls_a_retry:
+            self._spent[tenant_id] = (calls + 1, retries)
 
     def spend(self, tenant_id: str) -> bool:
         """Takes one retry; whether there was one."""
-        left = self._left.get(tenant_id, self._reserve)
-        if left < 1:
+        calls, retries = self._spent.get(tenant_id, (1, 0))
+        if retries >= max(self._reserve, calls // self._calls_a_retry):
             return False
-        self._left[tenant_id] = left - 1
+        self._spent[tenant_id] = (calls, retries + 1)
+        if len(self._spent) > self._most:
+            self._spent.popitem(last=False)
         return True
 
 
@@ -116,8 +128,8 @@ class Dependency:
         transactions in each other's way. Between attempts it waits at random between nothing and
         a bound that doubles (0.2 s to 5 s), or as long as the other side asked for. It gives up
         at once when that wait would outlive the deadline, when the call's retries are used up, or
-        when the tenant's retries would add more than a tenth, and ten, to its traffic. Every other
-        error of ``work``, and cancellation, passes as it is.
+        when the tenant's retries would be more than a tenth of its traffic, and than ten. Every
+        other error of ``work``, and cancellation, passes as it is.
 
         Args:
             work: Makes one attempt; safe to repeat.
@@ -133,6 +145,25 @@ class Dependency:
             Exponential backoff with full jitter as in the AWS Architecture Blog, 2015.
         """
         self._budget.earn(_tenant())
+        attempt = traced(lambda: self._attempt(work, timeout_s), self.name)
+        async with self._turn():
+            try:
+                return await attempt()
+            except Exception as error:
+                if not _may_pass(error):
+                    raise
+                failure = error
+            return await self._repeat(failure, attempt)
+
+    async def _repeat(self, failure: Exception, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What follows a first attempt that failed; a call that goes well does without."""
+        failures = [failure]
+
+        async def following() -> T:
+            if failures:
+                raise failures.pop()
+            return await attempt()
+
         tries = _Tries(self)
         engine = AsyncRetrying(
             stop=tries.must_stop,
@@ -142,8 +173,7 @@ class Dependency:
             reraise=True,
         )
         try:
-            async with self._turn():
-                return await engine(traced(lambda: self._attempt(work, timeout_s), self.name))
+            return await engine(following)
         except (TryAgain, ConnectionError, TimeoutError) as error:
             if isinstance(error, AisdkError):
                 raise

@@ -76,6 +76,8 @@ class Limiter:
         Raises:
             Busy: Too many calls at once ask for it.
         """
+        if self._rates is self._fallback:
+            return await self._fallback.take(tenant_id, charges)
         try:
             return await self._service.call(lambda: self._rates.take(tenant_id, charges))
         except Busy:

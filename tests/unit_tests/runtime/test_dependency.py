@@ -239,14 +239,27 @@ async def test_bulk_call_retries_each_piece_of_its_work() -> None:
 
 
 async def test_retries_add_no_more_than_a_tenth_to_a_tenants_traffic() -> None:
-    """After the reserve is spent, ten calls earn one retry; another tenant has its own."""
+    """The reserve counts among them; another tenant has its own."""
     budget = RetryBudget(share=0.1, reserve=5)
-    spent = 0
+    spent = []
     for _ in range(1000):
         budget.earn("acme")
-        spent += budget.spend("acme")
-    assert 100 <= spent <= 105
+        spent.append(budget.spend("acme"))
+    assert sum(spent[:40]) == 5
+    assert sum(spent) == 100
     assert budget.spend("other")
+
+
+async def test_retries_are_whole_again_after_calls_that_need_none() -> None:
+    """When they have paid for those made, and for the reserve; never more than that is saved."""
+    budget = RetryBudget(share=0.1, reserve=5)
+    assert [budget.spend("acme") for _ in range(6)] == [True] * 5 + [False]
+    for _ in range(98):
+        budget.earn("acme")
+    assert [budget.spend("acme") for _ in range(5)] == [True] * 4 + [False]
+    for _ in range(10_000):
+        budget.earn("acme")
+    assert [budget.spend("acme") for _ in range(6)] == [True] * 5 + [False]
 
 
 async def test_retry_budget_remembers_so_many_tenants() -> None:
@@ -255,8 +268,9 @@ async def test_retry_budget_remembers_so_many_tenants() -> None:
     budget.earn("a")
     assert budget.spend("a")
     assert not budget.spend("a")
-    budget.earn("b")
-    budget.earn("c")
+    assert budget.spend("b")
+    assert not budget.spend("a")
+    assert budget.spend("c")
     assert budget.spend("a")
 
 
