@@ -152,12 +152,11 @@ class Dependency:
             except Exception as error:
                 if not _may_pass(error):
                     raise
-                failure = error
-            return await self._repeat(failure, attempt)
+                failures = [error]  # emptied, lest it stays in a cycle with this frame
+            return await self._repeat(failures, attempt)
 
-    async def _repeat(self, failure: Exception, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _repeat(self, failures: list[Exception], attempt: Callable[[], Awaitable[T]]) -> T:
         """What follows a first attempt that failed; a call that goes well does without."""
-        failures = [failure]
 
         async def following() -> T:
             if failures:
