@@ -38,7 +38,8 @@ check: .venv/ready ## Format, lint, types, imports, security
 
 unit: .venv/ready ## Tests with coverage, then the campaigns in short without it, as it slows what they time
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests $(ALONE:%=--ignore=%) --ignore=tests/browser_tests
+	$(BIN)/coverage run -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile \
+		tests $(ALONE:%=--ignore=%) --ignore=tests/browser_tests
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage xml --quiet
