@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import coverage
 import pytest
 from documentation import ROOT, site_of
 from proxy import FaultProxy
@@ -27,6 +28,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """``--faults=full`` runs the long campaign, ``--screenshots=DIR`` keeps pictures."""
     parser.addoption("--faults", choices=list(KILLS), default="short")
     parser.addoption("--screenshots", type=Path, default=None)
+
+
+def pytest_sessionfinish() -> None:
+    """Keeps what was measured of coverage: a process of several may be ended before its exit."""
+    measured = coverage.Coverage.current()
+    if measured is not None:
+        measured.save()
 
 
 @pytest.fixture

@@ -76,8 +76,15 @@ def canary() -> str:
 
 
 @pytest.fixture
-def stage(session: aisdk.Session, client: aisdk.Client, canary: str) -> Stage:
+def stage(
+    session: aisdk.Session,
+    client: aisdk.Client,
+    canary: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Stage:
     """A tenant with documents that filters can find, and with cursors."""
+    monkeypatch.chdir(tmp_path)  # odd names of folders may be good ones
     odd = [None, 1.5, True, "x", {"y": 1}, [1, "a"], 10**30]
     documents = [
         Document(f"Pumps move water {n}.", f"s{n}", metadata={"year": n, "tag": ["a"], "n": value})
