@@ -193,7 +193,7 @@ class Client:
         self._portal.call(lambda: self._parts.directory.find(tenant_id))
 
     def resume(self, tenant_id: str) -> None:
-        """Goes on with a tenant's jobs whose process on this machine has gone; returns at once."""
+        """Goes on with a tenant's jobs whose process has gone; returns at once."""
         runner = self._parts.runner
         self._portal.loop().call_soon_threadsafe(runner.look_after, checked_tenant(tenant_id))
 

@@ -43,7 +43,8 @@ class Settings(BaseSettings):
         database_owner_url: ``AISDK_DATABASE_OWNER_URL``: the role that owns the schema; only
             ``python -m aisdk migrate`` uses it.
         platform_database_url: ``AISDK_PLATFORM_DATABASE_URL``: the role that registers tenants;
-            only ``client.tenants`` uses it. Not needed with the embedded PostgreSQL.
+            only ``client.tenants`` and ``verify_isolation`` use it. Not needed with the embedded
+            PostgreSQL.
         pool_size: ``AISDK_POOL_SIZE``: connections a client may hold, 1 to 500.
         pool_timeout_s: ``AISDK_POOL_TIMEOUT_S``: how long a call waits for a free connection.
         connect_timeout_s: ``AISDK_CONNECT_TIMEOUT_S``: how long opening a connection may take.
@@ -59,7 +60,8 @@ class Settings(BaseSettings):
         query_cache_s: ``AISDK_QUERY_CACHE_S``: how long the hits of a query are kept, at most,
             while the tenant's documents stay as they are; 0 switches it off.
         secret_key: ``AISDK_SECRET_KEY``: signs cursors and receipts. Set the same one in all
-            processes that hand them to each other; without it the database URL stands in.
+            processes that hand them to each other; without it the database URL, or ``home``,
+            stands in.
         language: ``AISDK_LANGUAGE``: language of a tenant's store that is made from now on.
         embedding: ``AISDK_EMBEDDING``: ``auto`` (remote if a URL is set, else MiniLM if its
             weights are found, else none), ``minilm``, ``remote`` or ``none``.

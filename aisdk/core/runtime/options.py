@@ -29,7 +29,8 @@ class CallOptions:
     Attributes:
         deadline_s: Budget of a call in seconds, above 0; by default ``AISDK_DEADLINE_S``, or
             ``AISDK_BULK_DEADLINE_S`` for a call that works through a corpus.
-        retries: How often a call may ask one dependency again, 0 to 3.
+        retries: How often a call may ask one dependency again, 0 to 3; one that works through a
+            corpus, for each piece of the work.
         idempotency_key: Names a request, 1 to 255 printable characters: a write with the key of
             an earlier one is not done again and gets its answer. Kept for 24 hours.
     """

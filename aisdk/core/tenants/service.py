@@ -221,7 +221,8 @@ class TenantsService:
         """Makes a tier, or changes the one of that name for all its tenants.
 
         Raises:
-            InvalidInput: A limit is not a whole number above 0, or the weight below 0.001.
+            InvalidInput: A limit is not a whole number above 0 (documents and bytes: 0 or more), or
+                the weight below 0.001.
         """
         if not isinstance(tier, Tier):
             raise InvalidInput("put_tier takes a Tier.", hint="tiers() shows those there are.")

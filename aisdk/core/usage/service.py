@@ -52,7 +52,7 @@ class UsageService:
 
         Returns:
             One row a limit: limit, most, used, left, per_minute, reset_s. Concurrent calls are
-            those of this client, this one included.
+            those of this client, this one included; 0 where they have no limit.
 
         Example:
             >>> [row.limit for row in session.usage.limits()]

@@ -15,8 +15,8 @@ class LimitInfo(Shown):
     """A row of ``usage.limits``.
 
     Attributes:
-        limit: What is limited: ``read`` and ``write`` requests, ``tokens``, ``documents``,
-            ``size_bytes``.
+        limit: What is limited: ``read`` and ``write`` requests, ``tokens``, ``concurrent_calls``,
+            ``documents``, ``size_bytes``.
         most: How much the tenant may use, at once or in all; ``None`` is no limit.
         used: How much of it is used now.
         left: What is left now; ``None`` where there is no limit.
