@@ -310,6 +310,6 @@ class BadReply(DependencyError):
 
 
 class InternalError(AisdkError):
-    """Something that should not happen did; please report it with the request id."""
+    """Something that should not happen did; please report it with its event in the log."""
 
     code = "internal"

@@ -197,7 +197,7 @@ class Foundation:
             "database connection",
             hint="Send less at once, or raise AISDK_POOL_SIZE.",
             wait_s=options.wait_s,
-            dependency="postgres",
+            dependency="database",
         )
         around = Around(Dependency("database").call, turns.turn)
         if self.server is not None:

@@ -121,6 +121,19 @@ def test_missing_date_in_a_filter_is_none(session: aisdk.Session) -> None:
     assert session.documents.count(where={"t": {">": before}}) == 1
 
 
+def test_hint_of_an_unknown_option_names_those_that_are_taken(session: aisdk.Session) -> None:
+    """Each verb's own."""
+    rag: Any = session.rag
+    with pytest.raises(InvalidInput) as one:
+        rag.query("pump", progress=False)
+    assert one.value.hint == "It takes min_score, mode, one_per_document, vector, weight."
+    with pytest.raises(InvalidInput) as many:
+        rag.query_many(["pump"], typo=1)
+    assert many.value.hint == "It takes min_score, mode, one_per_document, progress, weight."
+    with pytest.raises(InvalidInput, match="texts only"):
+        rag.query_many(["pump"], vector=[1.0])
+
+
 async def test_tier_or_path_that_is_none_is_refused(client: aisdk.Client, tenant: str) -> None:
     """The register asks the database with texts only."""
     aisdk.connect(tenant, client=client)

@@ -350,7 +350,7 @@ class Losing:
                 driver = (await connection.get_raw_connection()).driver_connection
                 driver.terminate()
         if lose and self.when == "after":
-            raise Unavailable(dependency="postgres")
+            raise Unavailable(dependency="database")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -419,7 +419,7 @@ async def test_usage_is_held_while_the_database_is_away(
     """And stored when it is back, once."""
 
     async def away(*_: Any) -> None:
-        raise Unavailable(dependency="postgres")
+        raise Unavailable(dependency="database")
 
     with monkeypatch.context() as patch:
         patch.setattr(UsageStore, "add", away)
@@ -466,7 +466,7 @@ async def test_transaction_that_has_not_ended_is_not_begun_again(
     @asynccontextmanager
     async def hanging(database: Database, tenant_id: str) -> AsyncIterator[Any]:
         yield await held.enter_async_context(original(database, tenant_id))
-        raise Unavailable(dependency="postgres")
+        raise Unavailable(dependency="database")
 
     async def delete() -> None:
         monkeypatch.setattr(Database, "unit", hanging)

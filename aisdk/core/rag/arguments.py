@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aisdk.core.rag.searching import Request
-from aisdk.core.rag.types import Mode, QueryOptions
+from aisdk.core.rag.types import ManyOptions, Mode, QueryOptions
 from aisdk.core.storage.filters import Where, compile_where
 from aisdk.errors import InvalidInput
 
@@ -50,12 +50,14 @@ def request_of(
     return request, vector
 
 
-def check_options(options: Mapping[str, Any]) -> None:
-    """Refuses options that a search does not have."""
-    if options.keys() - QueryOptions.__annotations__.keys():
+def check_options(options: Mapping[str, Any], *, many: bool = False) -> None:
+    """Refuses options that a search, or one of many, does not have."""
+    known = set(ManyOptions.__annotations__) - {"vector"} if many else QueryOptions.__annotations__
+    if many and "vector" in options:
+        raise InvalidInput("query_many takes texts only.", hint="Call query for a vector.")
+    if options.keys() - known:
         raise InvalidInput(
-            "A search has no such option.",
-            hint=f"It takes {', '.join(QueryOptions.__annotations__)}.",
+            "A search has no such option.", hint=f"It takes {', '.join(sorted(known))}."
         )
 
 

@@ -145,11 +145,9 @@ class RagService:
         Raises:
             InvalidInput: An argument is not acceptable.
         """
+        check_options(options, many=True)  # where there are no queries too
         show = options.pop("progress", True)
         asked = keyed(queries)
-        check_options(options)  # where there are no queries too
-        if "vector" in options:
-            raise InvalidInput("query_many takes texts only.", hint="Call query for a vector.")
         requests = [request_of(text, top_k, where, options)[0] for _, text in asked]
         free = asyncio.Semaphore(PARALLEL)
         begin = fitting if show else silent

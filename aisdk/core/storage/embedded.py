@@ -156,7 +156,7 @@ class EmbeddedServer:
                 raise Unavailable(
                     "The embedded PostgreSQL does not start.",
                     hint=f"Its log is {self._data / 'log'}.",
-                    dependency="postgres",
+                    dependency="database",
                 ) from failure
             if _has_processes(self._data):
                 time.sleep(0.05)

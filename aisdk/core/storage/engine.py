@@ -242,7 +242,7 @@ class Database:
             raise Unavailable(
                 "The database has not ended an earlier attempt of this call yet.",
                 hint="Try again in a few seconds.",
-                dependency="postgres",
+                dependency="database",
             )
         return bool(status == "committed")
 

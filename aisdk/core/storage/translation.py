@@ -50,7 +50,7 @@ def translated() -> Iterator[None]:
         raise Busy(
             "No database connection became free in time.",
             hint="Send less at once, or raise AISDK_POOL_SIZE.",
-            dependency="postgres",
+            dependency="database",
         ) from error
     except DBAPIError as error:
         raise _translation(_driver_error(error)) from None
@@ -97,7 +97,7 @@ TRANSLATIONS: Final[tuple[tuple[Any, Callable[[Any], Exception]], ...]] = (
         lambda _: Unavailable(
             "The database cannot be reached.",
             hint="Check that it runs and that AISDK_DATABASE_URL is right, then try again.",
-            dependency="postgres",
+            dependency="database",
         ),
     ),
     (

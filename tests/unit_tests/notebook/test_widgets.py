@@ -40,7 +40,7 @@ async def text_of(document_id: str) -> str:
     if document_id == "d2":
         return "Something else stands here now."
     if document_id == "d3":
-        raise Unavailable(dependency="postgres")
+        raise Unavailable(dependency="database")
     if document_id == "d4":
         raise KeyError("secret")
     if document_id == "d5":
@@ -217,7 +217,7 @@ class Unread:
 
     def record(self, _key: str) -> Any:
         """None is."""
-        raise Unavailable(dependency="postgres")
+        raise Unavailable(dependency="database")
 
 
 def test_explorer_beside_another_tells_the_places_there() -> None:
