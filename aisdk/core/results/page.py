@@ -51,7 +51,7 @@ class AsyncPage(Rows[T]):
 
     __slots__ = ("_fetch", "_hop")
 
-    _more: ClassVar[str] = "await page.next()"
+    _more: ClassVar[str] = "await page.next() or cursor=page.cursor"
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class Page(Rows[T]):
 
     __slots__ = ("_call", "_progress", "_source")
 
-    _more: ClassVar[str] = "page.next()"
+    _more: ClassVar[str] = "page.next() or cursor=page.cursor"
 
     def __init__(
         self, source: AsyncPage[T], call: Call, progress: ProgressFactory = fitting

@@ -226,7 +226,7 @@ def test_collect_to_any_limit_loses_no_row(total: int, size: int, max_rows: int)
 async def test_collect_cut_short_says_so() -> None:
     """The display of a cut result tells that there is more, and how to get it."""
     whole = await Listing(10, 4).page().collect(max_rows=6)
-    assert "6 rows, more: await page.next()" in repr(whole)
+    assert "6 rows, more: await page.next() or cursor=page.cursor" in repr(whole)
 
 
 @pytest.mark.parametrize("max_rows", [0, -1])
@@ -275,7 +275,7 @@ def test_blocking_page_has_the_same_rows_and_facts() -> None:
     page = Page.of(source, Portal().call)
     assert numbers(page) == numbers(source)
     assert (page.cursor, page.attrs) == (source.cursor, source.attrs)
-    assert "more: page.next()" in repr(page)
+    assert "more: page.next() or cursor=page.cursor" in repr(page)
 
 
 def test_blocking_pages_follow_each_other() -> None:
