@@ -59,7 +59,9 @@ def read_command(line: str, names: Mapping[str, Any]) -> Command:
         if match and not target and not keyword.iskeyword(match[1]):
             target, rest = match[1], rest[match.end() :]
         elif match := _OPTION.match(rest):
-            options[match[1]], rest = _argument(match[1], rest[match.end() :], names)
+            is_given = "=" in match[0]
+            value = _argument(match[1], rest[match.end() :], names, is_given=is_given)
+            options[match[1]], rest = value
         else:
             break
     _refuse_late_options(rest)
@@ -89,7 +91,7 @@ def value_of(word: str, names: Mapping[str, Any]) -> Any:
 
 def _looked_up(written: str, names: Mapping[str, Any]) -> Any:
     name = written.strip()
-    if not name.isidentifier():
+    if not name.isidentifier() or keyword.iskeyword(name):
         raise InvalidInput(
             "Only the name of a variable may stand between {{ and }}.",
             hint="Assign the value to a variable first, then write {{ name }}.",
@@ -101,7 +103,9 @@ def _looked_up(written: str, names: Mapping[str, Any]) -> Any:
     return names[name]
 
 
-def _argument(option: str, text: str, names: Mapping[str, Any]) -> tuple[Any, str]:
+def _argument(
+    option: str, text: str, names: Mapping[str, Any], *, is_given: bool
+) -> tuple[Any, str]:
     """What belongs to an option, and what is left of the text."""
     if option not in OPTIONS:
         raise InvalidInput(
@@ -109,6 +113,8 @@ def _argument(option: str, text: str, names: Mapping[str, Any]) -> tuple[Any, st
             hint=f"Options are {', '.join(OPTIONS)}; behind -- everything is the question.",
         )
     if option == "--frame":
+        if is_given:
+            raise InvalidInput("--frame takes no value.", hint="Write %rag --frame QUESTION.")
         return True, text
     if match := _NAME.match(text):
         return _looked_up(match[1], names), text[match.end() :].lstrip()

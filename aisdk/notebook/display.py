@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import ast
 import linecache
+import sysconfig
 import traceback
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from aisdk.core.results.text import clean_text
 from aisdk.errors import AisdkError
 
 __all__ = ["render_error"]
+
+_LIBRARIES: Final = (
+    Path(__file__).parents[1],  # aisdk itself
+    *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
+)
 
 
 def render_error(shell: Any, error: AisdkError) -> list[str]:
@@ -31,7 +38,9 @@ def render_error(shell: Any, error: AisdkError) -> list[str]:
     if error.hint:
         lines.append(f"  hint:  {error.hint}")
     lines.append("  more:  %tb Verbose")
-    return [clean_text(line) for line in lines]
+    shown = [clean_text(line) for line in lines]
+    # In a terminal IPython puts nothing between them after %xmode Plain or Minimal.
+    return shown if shell.InteractiveTB.tb_join_char else ["\n".join(shown)]
 
 
 def _full(shell: Any, error: AisdkError) -> list[str]:
@@ -42,13 +51,28 @@ def _full(shell: Any, error: AisdkError) -> list[str]:
 
 
 def _place(shell: Any, error: AisdkError) -> str:
-    """The innermost line of a cell that led to the error, such as ``Cell In[3], line 2: …``."""
-    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
-        path = frame.f_code.co_filename
-        if name := shell.compile.format_code_name(path):
-            code = linecache.getline(path, line).strip()
-            return f"{' '.join(name)}, line {line}: {_as_written(code)}"
+    """The innermost line of a cell that led to the error, such as ``Cell In[3], line 2: …``.
+
+    Where no cell did, as after ``%run``, that of the user's innermost file.
+    """
+    places = [
+        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ][::-1]
+    cells = [(" ".join(cell), *place) for place in places if (cell := _cell(shell, place[0]))]
+    files = [(Path(place[0]).name, *place) for place in places if _is_users(Path(place[0]))]
+    for name, path, line in (cells or files)[:1]:
+        code = linecache.getline(path, line).strip()
+        return f"{name}, line {line}: {_as_written(code)}"
     return ""
+
+
+def _cell(shell: Any, path: str) -> tuple[str, str] | None:
+    name: tuple[str, str] | None = shell.compile.format_code_name(path)
+    return name
+
+
+def _is_users(path: Path) -> bool:
+    return path.is_file() and not any(path.is_relative_to(folder) for folder in _LIBRARIES)
 
 
 def _as_written(code: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from aisdk.errors import AisdkError, ConfigError
@@ -34,7 +35,7 @@ def load_ipython_extension(shell: Any) -> None:
     if _MAGICS not in shell.magics_manager.registry:
         magics = vars(shell).pop(_KEPT, None)
         if magics is None:
-            magics = AisdkMagics(shell)
+            magics = _made(AisdkMagics, shell)
         else:
             shell.configurables.append(magics)  # as a new one does by itself
         shell.register_magics(magics)
@@ -60,6 +61,21 @@ def unload_ipython_extension(shell: Any) -> None:
     shell.input_transformers_cleanup.remove(reach_magics)
     matchers = shell.Completer.custom_matchers
     matchers[:] = [one for one in matchers if not isinstance(_owner(one), Completion)]
+
+
+def _made(kind: Any, shell: Any) -> Any:
+    """The magics with what a profile or the command line says of them, as far as it is right."""
+    from traitlets import TraitError
+    from traitlets.config import Config
+
+    before = list(shell.configurables)
+    try:
+        return kind(shell)
+    except TraitError as error:
+        shell.configurables[:] = before
+        told = f"{kind.__name__} keeps its defaults: {error}"
+        print(told, file=sys.stderr)  # noqa: T201  # the cell says what it left out
+        return kind(shell, config=Config())
 
 
 def _owner(method: Any) -> Any:

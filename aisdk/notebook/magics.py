@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import keyword
 import re
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+)
 from IPython.display import display
-from traitlets import Enum, Int, ObjectName, observe
+from traitlets import Enum, Int, ObjectName, TraitError, observe, validate
 
 from aisdk.core.results.page import Page, Rows
 from aisdk.errors import ConfigError, InvalidInput
@@ -57,9 +66,12 @@ class AisdkMagics(Magics):
     ).tag(config=True)
     named = ""  # by --as, until the next connect or %config says otherwise
 
+    @needs_local_scope
     @no_var_expand
     @line_cell_magic
-    def aisdk(self, line: str, cell: str | None = None) -> Any:
+    def aisdk(
+        self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
+    ) -> Any:
         """Connect, and look around.
 
         %aisdk connect TENANT            puts the variable `session` into your namespace, or the
@@ -69,10 +81,11 @@ class AisdkMagics(Magics):
         %aisdk usage                     shows what is left of the limits; gives the calls by hour
         %aisdk tenants                   the tenants of the platform, where you may see them
 
-        TENANT may be {{ name }}, which is looked up among your variables.
+        TENANT may be {{ name }}, which is looked up among your variables, those of a
+        function first.
         """
         verbs: dict[str, Callable[..., Any]] = {
-            "connect": self._connect,
+            "connect": partial(self._connect, self._names(local_ns)),
             "status": self._status,
             "tenants": self._tenants,
             "usage": self._usage,
@@ -87,9 +100,12 @@ class AisdkMagics(Magics):
             raise InvalidInput(f"%aisdk {verb} takes nothing more.", hint="Write %aisdk? for help.")
         return verbs[verb](*words)
 
+    @needs_local_scope
     @no_var_expand
     @line_cell_magic
-    def rag(self, line: str, cell: str | None = None) -> Any:
+    def rag(
+        self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
+    ) -> Any:
         """The chunks that answer a question best.
 
         %rag [options] QUESTION          shows the page of hits
@@ -109,7 +125,7 @@ class AisdkMagics(Magics):
         {{ name }} is replaced by your variable of that name, in the question and behind an option;
         nothing is evaluated.
         """
-        names = self.shell.user_ns
+        names = self._names(local_ns)
         command = read_command(line, names)
         question = command.question if cell is None else cell
         if cell is not None and command.question:
@@ -141,6 +157,15 @@ class AisdkMagics(Magics):
 
         return held if isinstance(held, Session) else None
 
+    @validate("session")
+    def _usable(self, proposal: Any) -> str:
+        name = str(proposal["value"])
+        if keyword.iskeyword(name):
+            raise TraitError(
+                f"The 'session' trait of an AisdkMagics instance names a variable, not {name}."
+            )
+        return name
+
     @observe("session")
     def _configured(self, _: Any) -> None:
         self.named = ""
@@ -158,11 +183,15 @@ class AisdkMagics(Magics):
             )
         return session
 
-    def _connect(self, *words: str) -> None:
+    def _names(self, local_ns: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """The variables that the user sees where the magic stands: in a function its own first."""
+        return ChainMap(dict(local_ns or {}), self.shell.user_ns)
+
+    def _connect(self, names: Mapping[str, Any], *words: str) -> None:
         match words:
             case [tenant]:
                 named = ""
-            case [tenant, "--as", named] if named.isidentifier():
+            case [tenant, "--as", named] if named.isidentifier() and not keyword.iskeyword(named):
                 pass
             case _:
                 raise InvalidInput(
@@ -171,7 +200,7 @@ class AisdkMagics(Magics):
                 )
         from aisdk.connect import connect
 
-        session = connect(value_of(tenant, self.shell.user_ns))
+        session = connect(value_of(tenant, names))
         self.named = named
         name = self._variable()
         self.shell.push({name: session})

@@ -48,7 +48,9 @@ def _mark(tokens: list[TokenInfo]) -> tuple[int, int] | None:
 
 
 def _asks(words: list[str]) -> bool:
-    """Whether the words are those of ``%rag …`` or ``name = %rag …``, with something asked."""
+    """Whether the words are those of ``%rag …``, ``name = %rag …`` or ``%time %rag …``."""
+    if words[:2] in (["%", "time"], ["%", "timeit"]):
+        words = words[2:]
     if words[:1] != ["%"] and "=" in words:
         words = words[words.index("=") + 1 :]
     return words[:2] == ["%", "rag"] and len(words) > 2

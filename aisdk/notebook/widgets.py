@@ -80,6 +80,9 @@ class Explorer(Generic[T]):
         import IPython.display
 
         display: Any = IPython.display.display
+        if not hasattr(IPython.get_ipython(), "kernel"):  # a terminal: no view can live there
+            print(repr(self))  # noqa: T201  # as any other object shows itself
+            return
         display(self._live(), raw=True)
         display(self._still(), raw=True)
 

@@ -68,6 +68,7 @@ def test_read_command_takes_the_line_apart(
         ('--where \'{"a": 1} what', "--where takes a JSON object."),
         ("--where", "--where takes a JSON object."),
         ("--where {{ nothing }} what", "There is no variable nothing."),
+        ("--frame=False what", "--frame takes no value."),
     ],
 )
 def test_read_command_refuses_what_it_does_not_know(line: str, message: str) -> None:
@@ -113,6 +114,7 @@ def test_value_of_gives_the_variable_itself() -> None:
         "{k",
         "k\nk",
         "{{ k }}",
+        "class",
     ],
 )
 def test_interpolated_refuses_all_but_names(written: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -38,6 +39,49 @@ def test_load_shows_our_errors_in_four_lines(
         "  hint:  List what there is.",
         "  more:  %tb Verbose",
     ]
+
+
+def test_load_with_a_bad_setting_keeps_the_defaults(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a profile or the command line; it is told in one line, and the magics are there."""
+    shell.config.AisdkMagics.top_k = 0
+    try:
+        shell.run_line_magic("load_ext", "aisdk")
+    finally:
+        del shell.config["AisdkMagics"]
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("AisdkMagics keeps its defaults: The value of the 'top_k' trait")
+    assert shell.magics_manager.registry["AisdkMagics"].top_k == 10
+    names = [type(one).__name__ for one in shell.configurables]
+    assert names.count("AisdkMagics") == 1
+
+
+@pytest.mark.parametrize("mode", ["Plain", "Minimal"])
+def test_error_has_four_lines_in_every_mode(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    """In a terminal IPython joins them in another way."""
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    shell.run_line_magic("xmode", mode)
+    try:
+        assert len(run_failing(shell, capsys).splitlines()) == 4
+    finally:
+        shell.run_line_magic("xmode", "Context")
+
+
+def test_error_of_a_script_names_its_line(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """``%run`` has no cell to point at."""
+    script = tmp_path / "look.py"
+    script.write_text(FAILING_CELL, "utf-8")
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    capsys.readouterr()
+    shell.run_line_magic("run", str(script))
+    place = '  where: look.py, line 4: raise NotFound(hint="List what there is.")'
+    assert place in capsys.readouterr().out.splitlines()
 
 
 def test_load_imports_nothing_heavy() -> None:

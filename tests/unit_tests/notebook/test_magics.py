@@ -105,6 +105,19 @@ def test_rag_replaces_names(loaded: InteractiveShell) -> None:
     assert loaded.user_ns["loaded"] == []
 
 
+def test_names_are_those_of_the_function_around_the_magic(
+    loaded: InteractiveShell, tenant: str
+) -> None:
+    """Its own first, then those of the notebook."""
+    run(loaded, "thing, few = 'valve', 1")
+    run(loaded, "def ask(thing):\n    hits = %rag -k {{ few }} {{ thing }}\n    return hits")
+    assert sources(run(loaded, "ask('pump')")) == sources(run(loaded, "%rag -k 1 pump"))
+    assert sources(run(loaded, "ask('pump')")) != sources(run(loaded, "%rag -k 1 valve"))
+    run(loaded, "def visit(name):\n    %aisdk connect {{ name }} --as there")
+    run(loaded, f"visit('{tenant}-x')")
+    assert loaded.user_ns["there"].tenant_id == f"{tenant}-x"
+
+
 @pytest.mark.parametrize(
     "written", ["__import__('os')", "witness.append(1)", "witness.__class__", "witness[0]", "1"]
 )
@@ -145,6 +158,7 @@ def test_rag_evaluates_nothing(loaded: InteractiveShell, written: str) -> None:
         "%aisdk connect",
         "%aisdk connect a b",
         "%aisdk connect a --as 1x",
+        "%aisdk connect a --as class",
         "%aisdk connect 'no tenant!'",
         "%%aisdk connect\nacme",
     ],
@@ -282,7 +296,15 @@ def test_config_sets_the_defaults(loaded: InteractiveShell) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["top_k = 0", "top_k = 'x'", "mode = 'fuzzy'", "session = 'a b'", "session = None"]
+    "setting",
+    [
+        "top_k = 0",
+        "top_k = 'x'",
+        "mode = 'fuzzy'",
+        "session = 'a b'",
+        "session = 'None'",
+        "session = None",
+    ],
 )
 def test_config_with_a_bad_value_changes_nothing(
     loaded: InteractiveShell, setting: str, caplog: pytest.LogCaptureFixture
@@ -318,6 +340,7 @@ def test_question_mark_ends_a_question(loaded: InteractiveShell) -> None:
         "%rag is it a pump ?",
         "hits = %rag is it a pump??\nhits",
         "session.hits = %rag is it a pump?\nsession.hits",
+        "%time %rag is it a pump?",
     ):
         assert sources(run(loaded, cell)) == plain
     run(loaded, "if True:\n    %rag hits << is it a pump?")

@@ -66,6 +66,15 @@ def view() -> Explorer[Hit]:
     return page_of(HITS).explore()
 
 
+@pytest.mark.usefixtures("shell")
+def test_view_in_a_terminal_is_the_table(
+    view: Explorer[Hit], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing live can be shown there."""
+    view._ipython_display_()
+    assert capsys.readouterr().out == f"{view!r}\n"
+
+
 def ask(view: Explorer[Any], question: Any) -> dict[str, Any]:
     """What the browser gets for a message."""
     sent: list[Any] = []
