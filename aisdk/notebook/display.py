@@ -40,7 +40,7 @@ def render_error(shell: Any, error: AisdkError) -> list[str]:
     lines.append("  more:  %tb Verbose")
     shown = [clean_text(line) for line in lines]
     # In a terminal IPython puts nothing between them after %xmode Plain or Minimal.
-    return shown if shell.InteractiveTB.tb_join_char else ["\n".join(shown)]
+    return ["\n".join(shown)] if shell.InteractiveTB.mode in ("Plain", "Minimal") else shown
 
 
 def _full(shell: Any, error: AisdkError) -> list[str]:

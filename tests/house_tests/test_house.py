@@ -144,6 +144,19 @@ def log_fields(tree: ast.Module) -> Iterator[str]:
             yield f"line {node.lineno}: a field is not on the list"
 
 
+def unhelpful(tree: ast.Module) -> Iterator[str]:
+    """Errors of ours that do not say what to do next."""
+    for node in ast.walk(tree):
+        made = node.exc if isinstance(node, ast.Raise) else node
+        if isinstance(made, ast.Call):
+            told = any(keyword.arg in ("hint", None) for keyword in made.keywords)
+            made = made.func
+        else:
+            told = not isinstance(node, ast.Raise)
+        if isinstance(made, ast.Name) and made.id in errors.__all__ and not told:
+            yield f"line {node.lineno}: {made.id} has no hint"
+
+
 def unlisted(tree: ast.Module) -> Iterator[str]:
     """A module that does not say what it offers, or says it wrongly."""
     offered = [
@@ -189,6 +202,8 @@ BREACHES: Final = [
     (log_fields, "log.info(f'query {text}')"),
     (log_fields, "self._log.warning('cache.down', query=text)"),
     (untold_events, "log.warning('cache.down')"),
+    (unhelpful, "raise InvalidInput('limit is too large.')"),
+    (unhelpful, "raise NotFound"),
     (unlisted, "def offered(): ..."),
     (unlisted, "__all__ = ['missing']"),
 ]
@@ -201,7 +216,8 @@ def test_checker_sees_a_breach(checker: Checker, source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "checker", [long_bodies, many_parameters, module_state, log_fields, untold_events, unlisted]
+    "checker",
+    [long_bodies, many_parameters, module_state, log_fields, untold_events, unhelpful, unlisted],
 )
 def test_sources_keep_the_rule(checker: Checker) -> None:
     """No module breaks it."""

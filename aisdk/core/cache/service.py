@@ -109,7 +109,10 @@ class CacheService:
 
 def _checked_key(key: Any) -> str:
     if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or not key.isprintable():
-        raise InvalidInput(f"key must be text of 1 to {LONGEST_KEY} printable characters.")
+        raise InvalidInput(
+            f"key must be text of 1 to {LONGEST_KEY} printable characters.",
+            hint="Shorten it, or use a hash of it.",
+        )
     return key
 
 

@@ -362,12 +362,18 @@ def _no_option(verb: str, options: type[Any]) -> InvalidInput:
 
 def _check_range(name: str, value: Any, largest: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
-        raise InvalidInput(f"{name} must be a whole number from 1 to {largest:,}.")
+        raise InvalidInput(
+            f"{name} must be a whole number from 1 to {largest:,}.",
+            hint="Go on with page.next() for more.",
+        )
 
 
 def _is(key: Any) -> ColumnElement[bool]:
     if not isinstance(key, str) or not key or UNSTORABLE.search(key):
-        raise InvalidInput("A document is named by its document_id or its source.")
+        raise InvalidInput(
+            "A document is named by its document_id or its source.",
+            hint="documents.list() shows both.",
+        )
     named = documents.c.source == key
     try:
         return or_(documents.c.document_id == UUID(key), named)  # a source may look like an id
@@ -381,7 +387,10 @@ def _missing() -> NotFound:
 
 def _clean_title(title: Any) -> str:
     if not isinstance(title, str) or len(title) > 2_000:
-        raise InvalidInput("title must be text of at most 2,000 characters.")
+        raise InvalidInput(
+            "title must be text of at most 2,000 characters.",
+            hint="Shorten it, or put the rest into metadata.",
+        )
     return title.replace("\0", "").encode("utf-8", "replace").decode()
 
 

@@ -92,7 +92,10 @@ class LoadOptions:
         for name, largest in (("max_bytes", 2**30), ("max_pages", 100_000)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
-                raise InvalidInput(f"{name} must be a whole number from 1 to {largest:,}.")
+                raise InvalidInput(
+                    f"{name} must be a whole number from 1 to {largest:,}.",
+                    hint="Leave it out for the default.",
+                )
         if self.id is not None and self.source is not None:
             raise InvalidInput("id and source name the same thing.", hint="Give one of them.")
 

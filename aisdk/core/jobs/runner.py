@@ -166,7 +166,10 @@ class Runner:
                 rows, told = getattr(error, "result", None), error
             return _packed(rows) if isinstance(rows, Rows) else None, told
         except Exception as error:  # noqa: BLE001  # nobody waits for it: it is told by the job
-            return None, told or InternalError(f"The job ended with {type(error).__name__}.")
+            return None, told or InternalError(
+                f"The job ended with {type(error).__name__}.",
+                hint="Add again: what was added stays.",
+            )
 
 
 async def _end(work: asyncio.Future[Any]) -> None:

@@ -77,7 +77,10 @@ class JobsService:
             InvalidInput: A limit or cursor is not acceptable.
         """
         if not is_whole(limit, 1, LARGEST_PAGE):
-            raise InvalidInput(f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.")
+            raise InvalidInput(
+                f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.",
+                hint="Go on with page.next() for more.",
+            )
         key = tuple_(jobs.c.created_at, jobs.c.job_id)
         query = self.store.listing(tenant_id).limit(limit + 1)
         query = query.order_by(jobs.c.created_at.desc(), jobs.c.job_id.desc())

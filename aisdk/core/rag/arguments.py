@@ -32,10 +32,16 @@ def request_of(
     mode = _mode(options.get("mode"), vector)
     _check_text(text, needed=mode != "dense" or vector is None)
     if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= LARGEST_K:
-        raise InvalidInput(f"top_k must be a whole number from 1 to {LARGEST_K:,}.")
+        raise InvalidInput(
+            f"top_k must be a whole number from 1 to {LARGEST_K:,}.",
+            hint="Leave it out for ten hits.",
+        )
     weight = _number("weight", options.get("weight"))
     if weight is not None and not 0 <= weight <= 1:
-        raise InvalidInput("weight must be from 0 (words only) to 1 (meaning only).")
+        raise InvalidInput(
+            "weight must be from 0 (words only) to 1 (meaning only).",
+            hint="Leave it out to have it follow the query.",
+        )
     if where is not None:
         compile_where(where)
     request = Request(
@@ -71,7 +77,10 @@ def _mode(mode: Any, vector: Any) -> Mode:
 
 def _check_text(text: Any, *, needed: bool) -> None:
     if not isinstance(text, str) or len(text) > LONGEST_QUERY:
-        raise InvalidInput(f"A query must be text of at most {LONGEST_QUERY:,} characters.")
+        raise InvalidInput(
+            f"A query must be text of at most {LONGEST_QUERY:,} characters.",
+            hint="Ask in fewer words, or give vector=.",
+        )
     if needed and not text.strip():
         raise InvalidInput(
             "The query is empty.", hint='Ask something: query("…"), or give vector=.'
@@ -100,7 +109,8 @@ def _vector(value: Any) -> NDArray[np.float32]:
             unit = np.empty(0, np.float32)
     if unit.ndim != 1 or not unit.size or not np.isfinite(unit).all():
         raise InvalidInput(
-            f"vector must be a list of 1 to {LONGEST_VECTOR:,} finite numbers, not all zero."
+            f"vector must be a list of 1 to {LONGEST_VECTOR:,} finite numbers, not all zero.",
+            hint="Give one vector of the embedding model, shape (dimension,).",
         )
     return unit
 
@@ -125,13 +135,13 @@ def _number(name: str, value: Any) -> float | None:
     except OverflowError:
         number = math.nan
     if not math.isfinite(number):
-        raise InvalidInput(f"{name} must be a finite number.")
+        raise InvalidInput(f"{name} must be a finite number.", hint="Leave it out for no bound.")
     return number
 
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
-        raise InvalidInput(f"{name} must be True or False.")
+        raise InvalidInput(f"{name} must be True or False.", hint="Leave it out for False.")
     return bool(value)
 
 
@@ -154,12 +164,15 @@ def _pair(key: Any, text: Any) -> tuple[str, str]:
     try:
         return _clean(str(key)), text
     except ValueError:  # Python writes no number of so many digits
-        raise InvalidInput("The key of a query is too long.") from None
+        raise InvalidInput("The key of a query is too long.", hint="Use a shorter key.") from None
 
 
 def _of_frame(frame: Any) -> Iterable[tuple[Any, Any]]:
     names = list(frame.columns)
     if names.count("text") != 1 or names.count("id") > 1:
-        raise InvalidInput("The frame of queries has no single column text, or several of id.")
+        raise InvalidInput(
+            "The frame of queries has no single column text, or several of id.",
+            hint="Rename the column of the queries to text.",
+        )
     keys = frame["id"] if "id" in names else frame.index
     return zip(keys, frame["text"], strict=True)

@@ -135,7 +135,7 @@ def administered(
 
     def face(self: Face[D], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         if about_one and not (args or "tenant_id" in kwargs):
-            raise TenantRequired
+            raise TenantRequired(hint="client.tenants.list() shows those there are.")
         return self._hop(self._body(method, *args, **kwargs))
 
     return cast(

@@ -76,9 +76,15 @@ def checked_options(options: CallOptions) -> CallOptions:
     """
     deadline_s, retries, key = options.deadline_s, options.retries, options.idempotency_key
     if deadline_s is not None and not (_is_number(deadline_s) and 0 < deadline_s <= LONGEST_S):
-        raise InvalidInput("deadline_s must be a number of seconds above 0, at most a week.")
+        raise InvalidInput(
+            "deadline_s must be a number of seconds above 0, at most a week.",
+            hint="Leave it out for the client's default.",
+        )
     if not is_whole(retries, 0, MOST_RETRIES):
-        raise InvalidInput(f"retries must be a whole number from 0 to {MOST_RETRIES}.")
+        raise InvalidInput(
+            f"retries must be a whole number from 0 to {MOST_RETRIES}.",
+            hint="Leave it out for the default.",
+        )
     if key is not None and not _is_key(key):
         raise InvalidInput(
             f"idempotency_key must be text of 1 to {LONGEST_KEY} printable characters.",

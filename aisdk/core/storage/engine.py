@@ -198,7 +198,10 @@ class Database:
         if database is not self:
             return None
         if owner != tenant_id:
-            raise InternalError("A transaction of another tenant was begun within a unit.")
+            raise InternalError(
+                "A transaction of another tenant was begun within a unit.",
+                hint="Report it with its event in the log.",
+            )
         return connection
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:

@@ -96,7 +96,10 @@ def _ordered(symbol: str) -> Callable[[Column, Any], ColumnElement[bool]]:
     def compare(column: Column, value: Any) -> ColumnElement[bool]:
         plain = _plain(value)
         if plain is None or isinstance(plain, bool):
-            raise InvalidInput(f"where compares with {symbol} what has no order.")
+            raise InvalidInput(
+                f"where compares with {symbol} what has no order.",
+                hint="Give a number, a text or a date.",
+            )
         kind = func.jsonb_typeof(column) == TYPES[type(plain)]
         return and_(kind, column.op(symbol, is_comparison=True)(_bound(plain)))
 
@@ -133,7 +136,9 @@ def _contains(column: Column, value: Any) -> ColumnElement[bool]:
 
 def _exists(column: Column, value: Any) -> ColumnElement[bool]:
     if not isinstance(value, bool):
-        raise InvalidInput("exists needs True or False.")
+        raise InvalidInput(
+            "exists needs True or False.", hint='Write where={"field": {"exists": True}}.'
+        )
     return column.is_not(None) if value else column.is_(None)
 
 
@@ -150,11 +155,17 @@ def _plain(value: Any) -> str | int | float | bool | None:
             hint="Use text, a number, True, False, None or a date.",
         )
     if isinstance(value, str) and UNSTORABLE.search(value):
-        raise InvalidInput("A value in where contains NUL or half a surrogate pair.")
+        raise InvalidInput(
+            "A value in where contains NUL or half a surrogate pair.",
+            hint="Take that character out.",
+        )
     if isinstance(value, int) and value.bit_length() > DIGITS_BITS:
-        raise InvalidInput("A number in where is too long.")
+        raise InvalidInput("A number in where is too long.", hint="Compare with a shorter number.")
     if isinstance(value, float) and value - value != 0:
-        raise InvalidInput("A value in where is not a finite number.")
+        raise InvalidInput(
+            "A value in where is not a finite number.",
+            hint="Compare with a finite number.",
+        )
     plain: str | int | float | bool | None = value
     return plain
 

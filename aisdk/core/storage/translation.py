@@ -74,7 +74,10 @@ def _translation(error: BaseException) -> Exception:
             return made(state)
     if getattr(error, "constraint_name", None) in OF_TENANTS:
         return TenantUnknown(hint=UNKNOWN_HINT)
-    return InternalError(f"The database refused a statement ({state or type(error).__name__}).")
+    return InternalError(
+        f"The database refused a statement ({state or type(error).__name__}).",
+        hint="Report it with its event in the log.",
+    )
 
 
 TRANSLATIONS: Final[tuple[tuple[Any, Callable[[Any], Exception]], ...]] = (

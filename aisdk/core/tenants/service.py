@@ -146,7 +146,10 @@ class TenantsService:
             InvalidInput: A limit, state or cursor is not acceptable.
         """
         if not is_whole(limit, 1, LARGEST_PAGE):
-            raise InvalidInput(f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.")
+            raise InvalidInput(
+                f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.",
+                hint="Go on with page.next() for more.",
+            )
         query = self.store.listing().order_by(tenants.c.tenant_id).limit(limit + 1)
         if tier is not None:
             query = query.where(tenants.c.tier == _checked_name(tier))
@@ -364,7 +367,7 @@ class TenantsService:
 
 def _checked_path(path: Any) -> Path:
     if not isinstance(path, str | PathLike):
-        raise InvalidInput("The path of a folder is text or a Path.")
+        raise InvalidInput("The path of a folder is text or a Path.", hint='Write Path("folder").')
     return Path(os.fsdecode(path))
 
 
@@ -384,10 +387,14 @@ def _check_limit(name: str, value: Any) -> None:
     if name == "weight":
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not 1e-3 <= value < 1e6:
-            raise InvalidInput("weight must be a number of at least 0.001, below a million.")
+            raise InvalidInput(
+                "weight must be a number of at least 0.001, below a million.",
+                hint="client.tenants.tiers() shows those of the tiers.",
+            )
         return
     least, most = (0, 2**62) if name in ("documents", "size_bytes") else (1, 10**8)
     if value is not None and not is_whole(value, least, most):
         raise InvalidInput(
-            f"{name} must be a whole number from {least} to {most:,}, or None for no limit."
+            f"{name} must be a whole number from {least} to {most:,}, or None for no limit.",
+            hint="client.tenants.tiers() shows those of the tiers.",
         )

@@ -91,7 +91,10 @@ class UsageService:
             >>> frame = session.usage.list(days=7).to_frame()
         """
         if not is_whole(days, 1, LONGEST_DAYS):
-            raise InvalidInput(f"days must be a whole number from 1 to {LONGEST_DAYS}.")
+            raise InvalidInput(
+                f"days must be a whole number from 1 to {LONGEST_DAYS}.",
+                hint="Leave it out for the default.",
+            )
         await self.recorder.flush(tenant_id)
         start = datetime.now(UTC) - timedelta(days=days)
         return Rows(UsageInfo, await self.store.since(tenant_id, start, MOST_ROWS))
