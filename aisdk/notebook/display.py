@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import linecache
+import sysconfig
 import traceback
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from aisdk.core.results.text import clean_text
@@ -12,12 +15,14 @@ from aisdk.errors import AisdkError
 
 __all__ = ["render_error"]
 
+_INSTALLED = ("stdlib", "platstdlib", "purelib", "platlib")  # as sysconfig names its folders
+
 
 def render_error(shell: Any, error: AisdkError) -> list[str]:
-    """The traceback that IPython shows for one of our errors, as a list of lines.
+    """The traceback that IPython shows for one of our errors, as a list of one text.
 
-    It names the place in the user's cell and leaves out our own frames. After ``%xmode Verbose``,
-    and for ``%tb Verbose``, it is the full traceback of IPython.
+    It names the place in the user's cell or script and leaves out our own frames. After
+    ``%xmode Verbose``, and for ``%tb Verbose``, it is the full traceback of IPython.
 
     Args:
         shell: The running ``InteractiveShell``.
@@ -31,7 +36,8 @@ def render_error(shell: Any, error: AisdkError) -> list[str]:
     if error.hint:
         lines.append(f"  hint:  {error.hint}")
     lines.append("  more:  %tb Verbose")
-    return [clean_text(line) for line in lines]
+    # Some modes of IPython join what they are given by nothing.
+    return ["\n".join(map(clean_text, lines))]
 
 
 def _full(shell: Any, error: AisdkError) -> list[str]:
@@ -42,13 +48,25 @@ def _full(shell: Any, error: AisdkError) -> list[str]:
 
 
 def _place(shell: Any, error: AisdkError) -> str:
-    """The innermost line of a cell that led to the error, such as ``Cell In[3], line 2: …``."""
-    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
-        path = frame.f_code.co_filename
-        if name := shell.compile.format_code_name(path):
+    """The innermost line of a cell that led to the error, such as ``Cell In[3], line 2: …``.
+
+    Where no cell did, as after ``%run``, that of the user's script: ``script.py, line 2: …``.
+    """
+    walked = reversed(list(traceback.walk_tb(error.__traceback__)))
+    lines = [(frame.f_code.co_filename, line) for frame, line in walked]
+    cells = ((path, line, shell.compile.format_code_name(path)) for path, line in lines)
+    scripts = ((path, line, [Path(path).name]) for path, line in lines if _is_script(path))
+    for path, line, name in chain(cells, scripts):
+        if name:
             code = linecache.getline(path, line).strip()
             return f"{' '.join(name)}, line {line}: {_as_written(code)}"
     return ""
+
+
+def _is_script(path: str) -> bool:
+    """Whether a file is the user's: neither ours, nor of Python, nor of an installed package."""
+    folders = [str(Path(__file__).parents[1]), *(sysconfig.get_path(name) for name in _INSTALLED)]
+    return Path(path).is_file() and not any(Path(path).is_relative_to(one) for one in folders)
 
 
 def _as_written(code: str) -> str:

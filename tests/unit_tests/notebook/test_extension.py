@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -38,6 +39,41 @@ def test_load_shows_our_errors_in_four_lines(
         "  hint:  List what there is.",
         "  more:  %tb Verbose",
     ]
+
+
+@pytest.mark.parametrize("mode", ["Plain", "Minimal"])
+def test_error_has_its_lines_in_every_mode(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    """Some modes of IPython put what they are given behind one another."""
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    shell.run_cell(f"%xmode {mode}")
+    shown = run_failing(shell, capsys)
+    shell.run_cell("%xmode Context")
+    assert len(shown.splitlines()) == 4
+
+
+def test_error_of_a_script_names_its_line(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The innermost one of the user's own files, without the folder."""
+    (tmp_path / "helper.py").write_text(
+        "from aisdk.core.storage.filters import compile_where\n"
+        "def look():\n"
+        "    return sorted([1], key=lambda _: compile_where({'year': {'~': 1}}))\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text("import helper\n\nhelper.look()\n")
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    capsys.readouterr()
+    shell.run_cell(f"%run {script}")
+    shown = capsys.readouterr().out
+    sys.modules.pop("helper", None)
+    assert "  where: helper.py, line 3: return sorted([1], key=lambda" in shown
+    assert str(tmp_path) not in shown
+    script.write_text("from aisdk.errors import NotFound\n\nraise NotFound()\n")
+    shell.run_cell(f"%run {script}")
+    assert "  where: script.py, line 3: raise NotFound()\n" in capsys.readouterr().out
 
 
 def test_load_imports_nothing_heavy() -> None:
