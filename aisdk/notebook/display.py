@@ -6,25 +6,23 @@ import ast
 import linecache
 import sysconfig
 import traceback
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from aisdk.core.results.text import clean_text
 from aisdk.errors import AisdkError
 
 __all__ = ["render_error"]
 
-_LIBRARIES: Final = (
-    Path(__file__).parents[1],  # aisdk itself
-    *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
-)
+_INSTALLED = ("stdlib", "platstdlib", "purelib", "platlib")  # as sysconfig names its folders
 
 
 def render_error(shell: Any, error: AisdkError) -> list[str]:
-    """The traceback that IPython shows for one of our errors, as a list of lines.
+    """The traceback that IPython shows for one of our errors, as a list of one text.
 
-    It names the place in the user's cell and leaves out our own frames. After ``%xmode Verbose``,
-    and for ``%tb Verbose``, it is the full traceback of IPython.
+    It names the place in the user's cell or script and leaves out our own frames. After
+    ``%xmode Verbose``, and for ``%tb Verbose``, it is the full traceback of IPython.
 
     Args:
         shell: The running ``InteractiveShell``.
@@ -38,9 +36,8 @@ def render_error(shell: Any, error: AisdkError) -> list[str]:
     if error.hint:
         lines.append(f"  hint:  {error.hint}")
     lines.append("  more:  %tb Verbose")
-    shown = [clean_text(line) for line in lines]
-    # In a terminal IPython puts nothing between them after %xmode Plain or Minimal.
-    return ["\n".join(shown)] if shell.InteractiveTB.mode in ("Plain", "Minimal") else shown
+    # Some modes of IPython join what they are given by nothing.
+    return ["\n".join(map(clean_text, lines))]
 
 
 def _full(shell: Any, error: AisdkError) -> list[str]:
@@ -53,26 +50,23 @@ def _full(shell: Any, error: AisdkError) -> list[str]:
 def _place(shell: Any, error: AisdkError) -> str:
     """The innermost line of a cell that led to the error, such as ``Cell In[3], line 2: …``.
 
-    Where no cell did, as after ``%run``, that of the user's innermost file.
+    Where no cell did, as after ``%run``, that of the user's script: ``script.py, line 2: …``.
     """
-    places = [
-        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
-    ][::-1]
-    cells = [(" ".join(cell), *place) for place in places if (cell := _cell(shell, place[0]))]
-    files = [(Path(place[0]).name, *place) for place in places if _is_users(Path(place[0]))]
-    for name, path, line in (cells or files)[:1]:
-        code = linecache.getline(path, line).strip()
-        return f"{name}, line {line}: {_as_written(code)}"
+    walked = reversed(list(traceback.walk_tb(error.__traceback__)))
+    lines = [(frame.f_code.co_filename, line) for frame, line in walked]
+    cells = ((path, line, shell.compile.format_code_name(path)) for path, line in lines)
+    scripts = ((path, line, [Path(path).name]) for path, line in lines if _is_script(path))
+    for path, line, name in chain(cells, scripts):
+        if name:
+            code = linecache.getline(path, line).strip()
+            return f"{' '.join(name)}, line {line}: {_as_written(code)}"
     return ""
 
 
-def _cell(shell: Any, path: str) -> tuple[str, str] | None:
-    name: tuple[str, str] | None = shell.compile.format_code_name(path)
-    return name
-
-
-def _is_users(path: Path) -> bool:
-    return path.is_file() and not any(path.is_relative_to(folder) for folder in _LIBRARIES)
+def _is_script(path: str) -> bool:
+    """Whether a file is the user's: neither ours, nor of Python, nor of an installed package."""
+    folders = [str(Path(__file__).parents[1]), *(sysconfig.get_path(name) for name in _INSTALLED)]
+    return Path(path).is_file() and not any(Path(path).is_relative_to(one) for one in folders)
 
 
 def _as_written(code: str) -> str:

@@ -42,7 +42,7 @@ def plot(rows: Rows[Any], ax: Axes | None = None) -> Axes:
 
     Raises:
         ConfigError: The package ``matplotlib`` is not installed.
-        InvalidInput: These rows have no plot.
+        InvalidInput: These rows have no plot, or ``ax`` is no axes.
     """
     draw = _PLOTS.get(rows.item)
     if draw is None:
@@ -52,7 +52,7 @@ def plot(rows: Rows[Any], ax: Axes | None = None) -> Axes:
             hint=f"Plot rows of {names}, or use to_frame().plot().",
         )
     if ax is not None:
-        draw(list(rows), ax)
+        draw(list(rows), _checked(ax))
         return ax
     figure, ax = _new_figure()
     draw(list(rows), ax)
@@ -60,6 +60,16 @@ def plot(rows: Rows[Any], ax: Axes | None = None) -> Axes:
     if ax.yaxis_inverted():  # rows with names, which need room
         figure.set_figheight(max(figure.get_figheight(), 1 + _BAR_INCHES * bars))
     return ax
+
+
+def _checked(ax: Any) -> Axes:
+    """What to draw on, if it is axes: not a figure, nor an array of several."""
+    if not callable(getattr(ax, "yaxis_inverted", None)):
+        raise InvalidInput(
+            "ax= takes matplotlib axes.", hint="Make some with: figure, ax = plt.subplots()"
+        )
+    checked: Axes = ax
+    return checked
 
 
 def _new_figure() -> tuple[Figure, Axes]:

@@ -12,7 +12,7 @@ from typing import Any
 from aisdk.core.results.progress import Progress, terminal
 from aisdk.core.results.text import clean_text
 
-__all__ = ["DisplayProgress", "choose_progress"]
+__all__ = ["DisplayProgress", "choose_progress", "has_kernel"]
 
 _EVERY_S = 0.1  # ten updates a second are all that an eye or a saved file needs
 _SURE_S = 2.0  # before, the time left is a guess
@@ -43,7 +43,6 @@ class DisplayProgress:
 
         display: Any = IPython.display.display
         self._title, self._unit, self._total = title, unit, total
-        self._is_known = total is not None  # a total that grows says nothing about the time left
         self._done = self._failed = self._chunks = 0
         self._note = ""
         self._shown = monotonic()
@@ -61,7 +60,7 @@ class DisplayProgress:
             self._show()
 
     def grow(self, total: int) -> None:
-        """Sets how many units are known so far."""
+        """Sets how many units there are, which is known by now."""
         with self._lock:
             self._total = total
             self._show()
@@ -110,7 +109,7 @@ class DisplayProgress:
 
     def _left(self, seconds: float) -> str:
         ended = self._done + self._failed
-        if self._closed or not (self._is_known and self._total and ended) or seconds < _SURE_S:
+        if self._closed or not (self._total and ended) or seconds < _SURE_S:
             return ""
         left = seconds / ended * (self._total - ended)
         return f", about {_duration(left, digits=0)} left" if left >= 1 else ""
@@ -129,10 +128,14 @@ def _duration(seconds: float, digits: int = 1) -> str:
 
 
 def choose_progress() -> Callable[[str, str, int | None, float], Progress]:
-    """The progress for where this runs: a notebook's output, a terminal's bar, or else nothing.
+    """The progress for where this runs: a notebook's output, a terminal's bar, or else nothing."""
+    return DisplayProgress if has_kernel() else terminal
+
+
+def has_kernel() -> bool:
+    """Whether this runs in a kernel, whose outputs are more than text.
 
     It does not import IPython: where a kernel runs, that has happened long ago.
     """
     ipython: Any = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return DisplayProgress if hasattr(shell, "kernel") else terminal
+    return hasattr(ipython.get_ipython() if ipython else None, "kernel")

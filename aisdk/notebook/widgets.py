@@ -25,6 +25,7 @@ from aisdk.notebook.cells import (
     shown_columns,
     stages,
 )
+from aisdk.notebook.progress import has_kernel
 from aisdk.notebook.stored import StoredRows
 
 __all__ = ["Explorer", "explore"]
@@ -80,10 +81,8 @@ class Explorer(Generic[T]):
         import IPython.display
 
         display: Any = IPython.display.display
-        if not hasattr(IPython.get_ipython(), "kernel"):  # a terminal: no view can live there
-            print(repr(self))  # noqa: T201  # as any other object shows itself
-            return
-        display(self._live(), raw=True)
+        if has_kernel():
+            display(self._live(), raw=True)
         display(self._still(), raw=True)
 
     def _live(self) -> dict[str, Any]:
@@ -216,7 +215,12 @@ def explore(rows: Rows[T], beside: Rows[Any] | None = None) -> Explorer[T]:
 
     Raises:
         ConfigError: The package ``anywidget`` is not installed.
+        InvalidInput: ``beside`` is no rows.
     """
+    if not isinstance(beside, Rows | None):
+        raise InvalidInput(
+            "beside= takes rows.", hint="Pass a result, such as that of another rag.query()."
+        )
     return Explorer(rows, beside)
 
 

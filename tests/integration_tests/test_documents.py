@@ -105,6 +105,54 @@ def test_add_shows_early_that_it_goes_on(
     assert seen.steps == [64, 128, 256, 512, 240]
 
 
+class Totals(Silent):
+    """Keeps the totals in the order in which they were told, and the count at each."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int | None, int]] = []
+        self.done = 0
+
+    def start(self, _title: str, _unit: str, total: int | None) -> Totals:
+        """The factory."""
+        self.told.append((total, 0))
+        return self
+
+    def advance(self, done: int = 1, *, failed: int = 0, chunks: int = 0) -> None:
+        """Counts."""
+        del chunks
+        self.done += done + failed
+
+    def grow(self, total: int) -> None:
+        """Keeps the total."""
+        self.told.append((total, self.done))
+
+
+def test_add_knows_the_total_of_a_folder_from_the_start(
+    session: aisdk.Session, tmp_path: Path
+) -> None:
+    """And so does its job: the time left can be told."""
+    for number in range(5):
+        (tmp_path / f"{number}.txt").write_text(f"pump {number}")
+    for what in (tmp_path, str(tmp_path), f"{tmp_path}/*.txt", [tmp_path]):
+        totals = Totals()
+        session.documents.add(what, progress=totals.start)
+        assert totals.told[0] == (5, 0)
+    assert session.documents.add(tmp_path, wait=False).result()
+    assert [job.total for job in session.jobs.list()] == [5]
+
+
+@pytest.mark.parametrize("count", [20, 25])
+def test_add_tells_a_total_as_soon_as_no_source_is_left(
+    session: aisdk.Session, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Of an iterator before its last group is stored; until then there is none."""
+    monkeypatch.setattr("aisdk.core.documents.adding.GROUP_SOURCES", 10)
+    session.documents.add([f"pump {n}" for n in range(count)])
+    totals = Totals()
+    session.documents.add((f"pump {n}" for n in range(count)), progress=totals.start)
+    assert totals.told == [(None, 0), (count, 20)]
+
+
 def test_add_failing_sources_do_not_stop_the_others(session: aisdk.Session, tmp_path: Path) -> None:
     """The good ones are stored, the bad ones have a reason, and the error holds the table."""
     (tmp_path / "good.txt").write_text("a good text")

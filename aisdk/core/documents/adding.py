@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from operator import length_hint
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from pydantic_core import to_json
 from aisdk.core.documents.access import Access
 from aisdk.core.documents.chunking import CHUNKER_VERSION, Span, split
 from aisdk.core.documents.context import searchable_texts
-from aisdk.core.documents.loading import enumerate_sources, is_remote
+from aisdk.core.documents.loading import count_sources, enumerate_sources, is_remote
 from aisdk.core.documents.names import shortened, storable, written
 from aisdk.core.documents.sources import LoadOptions, Parsed, Source
 from aisdk.core.documents.store import DocumentStore, Known
@@ -132,14 +131,16 @@ class Adding:
         self._salt = self._versions(info.language)
         read = self._parts.in_fetch if is_remote(what) else self._parts.in_thread
         sources = iter(await read(enumerate_sources, what, load, self._parts.access))
-        total = None if isinstance(what, str) else length_hint(what) or None
+        total = await read(count_sources, what, load, self._parts.access)
         self._progress: Progress = progress("Adding documents", "documents", total)
         with stoppable(self._progress, self._told, GO_ON):
             try:
-                while group := await read(self._read_group, sources):
-                    await self._add_group(group)
-                    if total is None:
+                is_last = False
+                while not is_last:
+                    group, is_last = await read(self._read_group, sources)
+                    if is_last:
                         self._progress.grow(len(self._outcomes))
+                    await self._add_group(group)
                 await self._flush()
                 await self._stored()
             finally:  # an interrupt too
@@ -162,19 +163,23 @@ class Adding:
         model = self._parts.embedder.model if self._parts.embedder else ""
         return f"{CHUNKER_VERSION}|{ANALYZER_VERSION}|{language}|{model}".encode()
 
-    def _read_group(self, sources: Iterator[Source]) -> list[_Read]:
-        """Reads sources until the group is full; keeps the bytes of small ones only."""
+    def _read_group(self, sources: Iterator[Source]) -> tuple[list[_Read], bool]:
+        """Reads sources until the group is full, or none is left, which it tells.
+
+        Keeps the bytes of small ones only.
+        """
         group: list[_Read] = []
-        held = 0
+        held, is_last = 0, False
         while len(group) < GROUP_SOURCES and held < GROUP_BYTES:
             source = next(sources, None)
             if source is None:
+                is_last = True
                 break
             read = self._read(source, len(self._outcomes) + len(group))
             held += len(read.data or b"")
             group.append(read)
         self._outcomes += [_pending(read) for read in group]
-        return group
+        return group, is_last
 
     def _read(self, source: Source, place: int) -> _Read:
         started = time.perf_counter()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from operator import length_hint
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +17,10 @@ from aisdk.core.documents.sources import Document, FailedSource, LoadOptions, So
 from aisdk.core.documents.urls import from_url
 from aisdk.errors import InvalidInput, Unreadable
 
-__all__ = ["LOCAL", "enumerate_sources", "is_remote"]
+__all__ = ["LOCAL", "count_sources", "enumerate_sources", "is_remote"]
 
 LOCAL: Final = ("file://", "local://")
+MOST_COUNTED: Final = 100_000  # files, whose names are read a second time for it
 WHAT: Final = (
     "Give a path, folder, glob or URL; a list of texts, Documents or Paths; or a DataFrame."
 )
@@ -54,6 +57,37 @@ def enumerate_sources(what: Any, options: LoadOptions, access: Access) -> Iterat
     if isinstance(what, Iterable) and not isinstance(what, (bytes, bytearray, Mapping)):
         return _from_items(what, options, access)
     raise InvalidInput("This cannot be added.", hint=WHAT)
+
+
+def count_sources(what: Any, options: LoadOptions, access: Access) -> int | None:
+    """How many sources ``what`` names, where that is soon told without using it up. Blocking.
+
+    Args:
+        what: As ``enumerate_sources`` takes it.
+        options: Column names and limits.
+        access: What may be reached.
+
+    Returns:
+        The number; ``None`` for URLs, for an iterator, and for more than 100,000 files.
+    """
+    if is_remote(what):
+        return None
+    found: Iterator[Any]
+    if isinstance(what, str | os.PathLike):
+        found = enumerate_sources(what, options, access)
+    elif isinstance(what, Sequence) and any(isinstance(item, os.PathLike) for item in what):
+        found = chain.from_iterable(
+            (
+                _from_listed(Path(os.fsdecode(item)), options, access)
+                if isinstance(item, os.PathLike)
+                else (item,)
+            )
+            for item in what
+        )
+    else:
+        return length_hint(what) or None
+    count = sum(1 for _ in islice(found, MOST_COUNTED + 1))
+    return count if count <= MOST_COUNTED else None
 
 
 def is_remote(what: Any) -> bool:

@@ -15,18 +15,25 @@ from typing import Any, Final
 
 from aisdk.core.results.frame import Column, Record
 from aisdk.core.results.origin import Find
-from aisdk.core.results.text import SEARCHED, Preview, cell_text, marked_pieces, shared_decimals
+from aisdk.core.results.text import (
+    LOOKED_AT,
+    SEARCHED,
+    SHORT,
+    Preview,
+    arrange,
+    cell_text,
+    in_frame,
+    marked_pieces,
+    shared_decimals,
+)
 
 __all__ = ["render_html", "render_record"]
 
-_MOST_ROWS = 200
 _MOST_BYTES = 500_000
 _SUMMARY = 120  # characters of a cell that are shown before it is unfolded
 _MOST_TEXT = 2_000  # characters of a cell that are kept at all
 
-_SHORT = 24  # characters of a text that stays on one line
 _MANY_COLUMNS = 8  # above, columns that say little are told in the foot
-_PLACES = frozenset({"document_id", "start", "end"})  # for programs, which read the frame
 # Numbers with a bar: beside the largest of their column, or beside another column of their row.
 _BARS = frozenset({"score", "lexical_score", "dense_score", "milliseconds"})
 _WHOLES: Final[Mapping[str, str]] = {"used": "most", "done": "total"}
@@ -74,10 +81,11 @@ def render_html(preview: Preview) -> str:
     Columns without any value are left out. In a wide table those with the same text in every row
     and those for programs, such as ids, are told in the foot: it should fit beside a file browser.
     """
-    shown, alike = _arranged(preview)
+    few = len(preview.records[:LOOKED_AT]) < 2
+    shown, alike, hidden = arrange(preview, lambda places: len(places) > _MANY_COLUMNS and not few)
     heads = "".join(_head(preview.columns[place]) for place in shown)
     rows = list(_rows(preview, shown))
-    foot = " · ".join([preview.count(len(rows)), *alike])
+    foot = " · ".join([preview.count(len(rows)), *alike, *in_frame(hidden)])
     return _framed(
         preview.title,
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
@@ -106,36 +114,6 @@ def _framed(title: str, content: str) -> str:
     )
 
 
-def _arranged(preview: Preview) -> tuple[list[int], list[str]]:
-    """The places of the columns to show, and what the others have in common."""
-    records = preview.records[:_MOST_ROWS]
-    places = [
-        place
-        for place in range(len(preview.columns))
-        if not records or any(record[place] not in (None, "") for record in records)
-    ]
-    if len(places) <= _MANY_COLUMNS or len(records) < 2:
-        return places or list(range(len(preview.columns))), []
-    alike = [place for place in places if _is_alike(preview, place)]
-    told = [f"{preview.columns[place].name}: {cell_text(records[0][place])}" for place in alike]
-    hidden = [place for place in places if preview.columns[place].name in _PLACES]
-    if hidden:
-        names = ", ".join(preview.columns[place].name for place in hidden)
-        told.append(f"in to_frame() too: {names}")
-    return [place for place in places if place not in {*alike, *hidden}], told
-
-
-def _is_alike(preview: Preview, place: int) -> bool:
-    """Whether a column has one short text in every row."""
-    texts = {record[place] for record in preview.records[:_MOST_ROWS] if _is_text(record[place])}
-    same = len(texts) == 1 and all(_is_text(r[place]) for r in preview.records[:_MOST_ROWS])
-    return same and len(next(iter(texts))) <= _SHORT
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
 def _head(column: Column) -> str:
     kind = ' class="number"' if _is_number(column) else ""
     return f'<th scope="col"{kind}>{_named(column.name)}</th>'
@@ -151,7 +129,7 @@ def _is_number(column: Column) -> bool:
 
 def _rows(preview: Preview, shown: list[int]) -> Iterator[str]:
     """The table rows, as many as are shown."""
-    records = preview.records[:_MOST_ROWS]
+    records = preview.records[:LOOKED_AT]
     decimals = {place: shared_decimals(record[place] for record in records) for place in shown}
     wholes = _wholes(preview.columns, records)
     none = [None] * len(records)
@@ -209,8 +187,8 @@ def _named_cell(name: str, value: object, find: Find | None) -> str:
 
 def _cell(value: object, find: Find | None = None) -> str:
     text = value if isinstance(value, str) else cell_text(value)
-    if len(text) <= _SHORT:
-        return f"<td>{_marked(text, _SHORT, find)}</td>"
+    if len(text) <= SHORT:
+        return f"<td>{_marked(text, SHORT, find)}</td>"
     if len(text) <= _SUMMARY:
         return f'<td class="long">{_marked(text, _SUMMARY, find)}</td>'
     cut = len(text) - _MOST_TEXT

@@ -42,7 +42,7 @@ class Progress(Protocol):
         ...
 
     def grow(self, total: int) -> None:
-        """Sets how many units are known so far."""
+        """Sets how many units there are, which is known by now."""
         ...
 
     def close(self, note: str = "") -> None:
@@ -114,7 +114,7 @@ class Counted:
             self._chunks += chunks
 
     def grow(self, total: int) -> None:
-        """Sets how many units are known so far."""
+        """Sets how many units there are, which is known by now."""
         with self._lock:
             self._total = total
 
@@ -148,7 +148,7 @@ class Later:
             self._shown.advance(self.done, failed=self._failed)
 
     def grow(self, total: int) -> None:
-        """Sets how many units are known so far."""
+        """Sets how many units there are, which is known by now."""
         if self._shown is not None:
             self._shown.grow(total)
 

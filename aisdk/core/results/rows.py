@@ -117,7 +117,7 @@ class Rows(Generic[T]):
 
         Raises:
             ConfigError: The package of the ``plots`` extra is not installed.
-            InvalidInput: These rows have no plot.
+            InvalidInput: These rows have no plot, or ``ax`` is no axes.
         """
         from aisdk.notebook.plots import plot
 
@@ -138,6 +138,7 @@ class Rows(Generic[T]):
 
         Raises:
             ConfigError: The packages of the ``notebook`` extra are not installed.
+            InvalidInput: ``beside`` is no rows.
 
         Example:
             >>> view = session.rag.query("how do I parse a date?").explore()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,10 +19,14 @@ from aisdk.core.results.frame import Column, Record
 from aisdk.core.results.origin import Find
 
 __all__ = [
+    "LOOKED_AT",
     "SEARCHED",
+    "SHORT",
     "Preview",
+    "arrange",
     "cell_text",
     "clean_text",
+    "in_frame",
     "marked_pieces",
     "render_text",
     "shared_decimals",
@@ -30,9 +35,17 @@ __all__ = [
 SEARCHED = frozenset({"title", "heading", "text"})
 """The columns whose words the lexical index holds: matched words are marked in these."""
 
+LOOKED_AT = 200
+"""The first rows, which tell what columns say."""
+
+SHORT = 24
+"""Characters of a text that stays on one line."""
+
+_PLACES = frozenset({"document_id", "start", "end"})  # for programs, which read the frame
 _SHOWN_ROWS = 10
 _WIDEST = 48  # columns of the terminal that one cell may take
 _NARROWEST = 8
+_NARROWEST_TEXT = 25  # for the column that is read, which takes what the others leave
 _GAP = "  "
 _TINY, _HUGE = 1e-4, 1e15  # beyond them, a float reads better with an exponent
 _CUT_WORD = 100  # characters behind a cut that tell which word was cut
@@ -58,6 +71,17 @@ class Preview:
         rows = "1 row" if total == 1 else f"{total:,} rows"
         counted = rows if shown == total else f"{shown:,} of {rows} shown"
         return f"{counted}, more: {self.more}" if self.more else counted
+
+
+@dataclass(slots=True, eq=False)
+class _Draft:
+    """A column on its way into the table; its width may still become less."""
+
+    cells: list[str]
+    wanted: int
+    least: int
+    is_number: bool = False
+    is_read: bool = False
 
 
 def clean_text(text: str) -> str:
@@ -133,16 +157,68 @@ def render_text(preview: Preview, width: int | None = None) -> str:
     """
     width = width or shutil.get_terminal_size((100, 24)).columns
     records = preview.records[:_SHOWN_ROWS]
-    grid = [[column.name for column in preview.columns]]
-    decimals = [shared_decimals(column) for column in zip(*records, strict=True)]
-    grid += [[*map(_one_line, record, decimals)] for record in records]
-    widths = _fit([max(map(_width, cells)) for cells in zip(*grid, strict=True)], width)
-    numbers = [column.kind in ("float", "int") for column in preview.columns]
-    lines = [_line(cells, widths, numbers) for cells in grid]
-    foot = [preview.count(len(records))]
-    if hidden := [column.name for column in preview.columns[len(widths) :]]:
-        foot.append(f"columns not shown: {', '.join(hidden)}")
-    return "\n".join([preview.title, *lines, *foot])
+    drafts = [_draft(column, place, records) for place, column in enumerate(preview.columns)]
+
+    def is_wide(places: list[int]) -> bool:
+        return _sum(min(drafts[place].wanted, _WIDEST) for place in places) > width
+
+    shown, told, hidden = arrange(preview, is_wide)
+    fitted = _fit([drafts[place] for place in shown], width)
+    hidden += [preview.columns[place].name for place in shown if drafts[place] not in fitted]
+    rows = [_line(fitted, row) for row in range(len(records) + 1)]
+    foot = [preview.count(len(records)), " · ".join([*told, *in_frame(hidden)])]
+    wrapped = (line for part in foot for line in textwrap.wrap(part, width))
+    return "\n".join([preview.title, *rows, *wrapped])
+
+
+def arrange(
+    preview: Preview, is_wide: Callable[[list[int]], bool]
+) -> tuple[list[int], list[str], list[str]]:
+    """Which columns of a table are worth their room.
+
+    Columns without any value are left out; in a wide table those with the same short text in every
+    row and those for programs, such as ids, are too.
+
+    Args:
+        preview: The rows.
+        is_wide: Whether a table of the columns at these places is too wide.
+
+    Returns:
+        The places of the columns to show, what those with the same text say, and the names of
+        those for programs.
+    """
+    records = preview.records[:LOOKED_AT]
+    every = list(range(len(preview.columns)))
+    places = [place for place in every if not records or _says_something(preview, place)] or every
+    if not is_wide(places):
+        return places, [], []
+    alike = [place for place in places if len(records) > 1 and _is_alike(preview, place)]
+    told = [f"{preview.columns[place].name}: {cell_text(records[0][place])}" for place in alike]
+    hidden = [place for place in places if preview.columns[place].name in _PLACES]
+    shown = [place for place in places if place not in {*alike, *hidden}]
+    if not shown:
+        return places, [], []
+    return shown, told, [preview.columns[place].name for place in hidden]
+
+
+def in_frame(hidden: Sequence[str]) -> list[str]:
+    """Where columns are that a table does not show: one line for its foot, or none."""
+    return [f"in to_frame() too: {', '.join(hidden)}"] if hidden else []
+
+
+def _says_something(preview: Preview, place: int) -> bool:
+    """Whether a column has a value in any row."""
+    empty: tuple[Any, ...] = (
+        (None, "", "{}", {}) if preview.columns[place].kind == "json" else (None, "")
+    )
+    return any(record[place] not in empty for record in preview.records[:LOOKED_AT])
+
+
+def _is_alike(preview: Preview, place: int) -> bool:
+    """Whether a column has one short text in every row."""
+    values = [record[place] for record in preview.records[:LOOKED_AT]]
+    same = all(isinstance(value, str) and value == values[0] for value in values)
+    return same and len(values[0]) <= SHORT
 
 
 def _clean(character: str) -> str:
@@ -177,24 +253,42 @@ def _width(text: str) -> int:
     )
 
 
-def _fit(widths: list[int], width: int) -> list[int]:
-    """Narrows the widest columns, then drops the last ones, until the row fits."""
-    widths = [min(column, _WIDEST) for column in widths]
-    while sum(widths) + len(_GAP) * (len(widths) - 1) > width:
-        widest = max(widths)
-        if widest > _NARROWEST:
-            widths[widths.index(widest)] -= 1
-        elif len(widths) > 1:
-            widths.pop()
-        else:
-            break
-    return widths
+def _draft(column: Column, place: int, records: Sequence[Record]) -> _Draft:
+    values = [record[place] for record in records]
+    decimals = shared_decimals(values)
+    cells = [column.name, *(_one_line(value, decimals) for value in values)]
+    head, *rest = map(_width, cells)
+    wanted = max(head, *rest, 0)
+    is_number = column.kind in ("float", "int")
+    if is_number:  # a number is not cut
+        return _Draft(cells, wanted, max(min(head, _NARROWEST), *rest, 0), is_number=True)
+    if column.name == "text":
+        return _Draft(cells, wanted, min(wanted, _NARROWEST_TEXT), is_read=True)
+    wanted = min(wanted, _WIDEST)
+    return _Draft(cells, wanted, min(wanted, _NARROWEST))
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], numbers: Sequence[bool]) -> str:
+def _sum(widths: Iterable[int]) -> int:
+    """Columns of the terminal that a row takes."""
+    return sum(width + len(_GAP) for width in widths) - len(_GAP)
+
+
+def _fit(drafts: list[_Draft], width: int) -> list[_Draft]:
+    """Drops the last columns, but not the one that is read, then narrows the widest ones."""
+    fitted = list(drafts)
+    while len(fitted) > 1 and _sum(draft.least for draft in fitted) > width:
+        fitted.remove(next(draft for draft in reversed(fitted) if not draft.is_read))
+    if len(fitted) == 1:
+        fitted[0].wanted = min(fitted[0].wanted, width)
+    while _sum(draft.wanted for draft in fitted) > width:
+        max((d for d in fitted if d.wanted > d.least), key=lambda draft: draft.wanted).wanted -= 1
+    return fitted
+
+
+def _line(drafts: Sequence[_Draft], row: int) -> str:
     padded = (
-        _pad(_shorten(cell, width), width, right=right)
-        for cell, width, right in zip(cells, widths, numbers, strict=False)
+        _pad(_shorten(draft.cells[row], draft.wanted), draft.wanted, right=draft.is_number)
+        for draft in drafts
     )
     return _GAP.join(padded).rstrip()
 

@@ -21,10 +21,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aisdk.core.documents import links
+from aisdk.core.documents import links, loading
 from aisdk.core.documents.access import Access
 from aisdk.core.documents.cleaning import clean_text
-from aisdk.core.documents.loading import enumerate_sources
+from aisdk.core.documents.loading import count_sources, enumerate_sources
 from aisdk.core.documents.metadata import checked_metadata
 from aisdk.core.documents.sources import Document, LoadOptions, Source
 from aisdk.core.documents.urls import without_credentials
@@ -37,6 +37,11 @@ ACCESS = Access(schemes=frozenset({"memory"}))
 def sources(what: Any, **options: Any) -> list[Source]:
     """All sources of a call."""
     return list(enumerate_sources(what, LoadOptions(**options), ACCESS))
+
+
+def counted(what: Any) -> int | None:
+    """How many sources a call has, as told before."""
+    return count_sources(what, OPTIONS, ACCESS)
 
 
 def reason(source: Source) -> str:
@@ -504,3 +509,33 @@ def test_load_options_out_of_range_are_refused() -> None:
     for wrong in ({"max_bytes": 0}, {"max_bytes": 2**40}, {"max_pages": True}):
         with pytest.raises(InvalidInput):
             LoadOptions(**wrong)
+
+
+def test_count_of_local_sources_is_that_of_what_is_enumerated(folder: Path) -> None:
+    """Of a file, a folder, a glob, a list in which folders stand, and a frame."""
+    whole = [folder, str(folder), f"file://{folder}", f"{folder}/**/*.txt", f"{folder}/a.txt"]
+    lists = [["a", "b"], ["a", folder, Document("b"), 3], [folder / "missing.md", folder]]
+    for what in [*whole, *lists]:
+        assert counted(what) == len(sources(what)) > 0
+    assert counted(pd.DataFrame({"text": ["a", "b"]})) == 2
+
+
+def test_count_of_what_is_far_away_or_used_up_by_counting_is_unknown(folder: Path) -> None:
+    """Nothing is asked for, and an iterator keeps its items."""
+    once = (text for text in ("a", "b"))
+    assert counted("memory://bucket/folder") is None
+    assert counted(once) is None
+    assert len(sources(once)) == 2
+    assert counted([]) is None
+    (folder / "empty").mkdir()
+    assert counted(folder / "empty") == 0
+
+
+def test_count_of_very_many_files_is_given_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would keep the work from beginning."""
+    monkeypatch.setattr(loading, "MOST_COUNTED", 4)
+    assert counted(folder) == 4
+    monkeypatch.setattr(loading, "MOST_COUNTED", 3)
+    assert counted(folder) is None

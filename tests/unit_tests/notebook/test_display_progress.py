@@ -81,18 +81,25 @@ def test_unknown_total_moves_a_bar_until_it_is_closed() -> None:
 
 @pytest.mark.usefixtures("shell")
 @pytest.mark.parametrize(
-    ("total", "grown", "left"), [(100, 100, ", about 30 s left"), (None, 100, ""), (10, 10, "")]
+    ("total", "known", "left"),
+    [
+        (100, 100, ", about 30 s left"),
+        (None, 100, ", about 30 s left"),
+        (None, None, ""),
+        (10, 10, ""),
+    ],
 )
-def test_time_left_is_told_where_the_total_was_known(
-    total: int | None, grown: int, left: str, monkeypatch: pytest.MonkeyPatch
+def test_time_left_is_told_where_the_total_is_known(
+    total: int | None, known: int | None, left: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not of a total that is still growing, not when all is done, and not after the end."""
+    """Also where it becomes known on the way; not of all that is done, and not after the end."""
     clock = itertools.chain([0.0], itertools.repeat(3.3))
     monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
     monkeypatch.setattr(progress, "_EVERY_S", 0.0)
     with capture_output() as captured:
         shown = DisplayProgress("add", "files", total)
-        shown.grow(grown)
+        if known is not None:
+            shown.grow(known)
         shown.advance(9, failed=1)
         shown.close()
     assert texts(captured.outputs)[-2].endswith(f", 3.3 s, 2.7 files/s{left}")

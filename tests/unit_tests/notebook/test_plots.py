@@ -182,3 +182,11 @@ def test_plots_are_imported_without_matplotlib() -> None:
         command, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def test_plot_on_what_is_no_axes_is_refused() -> None:
+    """Such as a figure, or the array that several axes come in."""
+    for ax in (3, "x", plt.figure(), plt.subplots(2)[1], plt):
+        with pytest.raises(InvalidInput, match="ax= takes matplotlib axes") as caught:
+            documents(3).plot(ax=ax)  # type: ignore[arg-type]  # refused at runtime
+        assert "subplots" in caught.value.hint

@@ -19,7 +19,8 @@ from aisdk.core.results.frame import JSON
 from aisdk.core.results.origin import Origin
 from aisdk.core.results.page import AsyncPage, Page, Rows
 from aisdk.core.results.text import clean_text
-from aisdk.errors import ConfigError, Unavailable
+from aisdk.errors import ConfigError, InvalidInput, Unavailable
+from aisdk.notebook import widgets
 from aisdk.notebook.pane import PARTS
 from aisdk.notebook.widgets import Explorer, explore
 
@@ -64,15 +65,6 @@ def page_of(records: list[Any]) -> Page[Hit]:
 def view() -> Explorer[Hit]:
     """An explorer of 450 hits."""
     return page_of(HITS).explore()
-
-
-@pytest.mark.usefixtures("shell")
-def test_view_in_a_terminal_is_the_table(
-    view: Explorer[Hit], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Nothing live can be shown there."""
-    view._ipython_display_()
-    assert capsys.readouterr().out == f"{view!r}\n"
 
 
 def ask(view: Explorer[Any], question: Any) -> dict[str, Any]:
@@ -369,3 +361,28 @@ def test_explore_without_anywidget_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, "anywidget", None)
     with pytest.raises(ConfigError, match=r"aisdk\[notebook\]"):
         explore(Rows(Hit, []))
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_view_in_a_terminal_is_the_table_alone(
+    view: Explorer[Hit], monkeypatch: pytest.MonkeyPatch, *, kernel: bool
+) -> None:
+    """Only a kernel has a live view."""
+    shown: list[str] = []
+
+    def display(bundle: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        shown.append(bundle["text/plain"])
+
+    monkeypatch.setattr(widgets, "has_kernel", lambda: kernel)
+    monkeypatch.setattr("IPython.display.display", display)
+    view._ipython_display_()
+    live = ["Run the cell for the live view of these rows."] if kernel else []
+    assert shown == [*live, repr(view)]
+
+
+def test_beside_what_is_no_rows_is_refused() -> None:
+    """Before anything is made of it."""
+    for beside in ("x", 3, []):
+        with pytest.raises(InvalidInput, match="beside= takes rows"):
+            page_of(HITS).explore(beside=beside)  # type: ignore[arg-type]  # refused at runtime

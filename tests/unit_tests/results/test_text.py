@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aisdk.core.results.frame import Column
+from aisdk.core.rag.types import Hit
+from aisdk.core.results.frame import Column, columns_of
 from aisdk.core.results.text import (
     Preview,
     cell_text,
@@ -53,9 +54,58 @@ def test_render_few_rows_counts_them(rows: int, foot: str) -> None:
 
 
 def test_render_narrow_terminal_names_the_hidden_columns() -> None:
-    """Columns that do not fit are dropped from the right and named."""
+    """Columns that do not fit are dropped from the right and named; the text stays."""
     text = render_text(preview(("a" * 40, 1, "b" * 40)), 16)
-    assert text.splitlines()[-1] == "columns not shown: text"
+    assert text.splitlines()[1:] == [
+        *("text", "b" * 15 + "…", "1 row", "in to_frame()", "too: id, size"),
+    ]
+
+
+def hits(**same: Any) -> Preview:
+    """Two hits, with these values in both."""
+    values = {"rank": 1, "score": 0.5, "lexical_score": 1_234_567.5, "dense_score": 0.25}
+    values |= {"document_id": "0123abcd-0123-4567-89ab-0123456789ab", "title": "About pumps"}
+    values |= {"source": "", "text": LONG, "start": 0, "end": 90}
+    values |= {"heading": "", "metadata": "{}", "search": "exact", "embedding_model": None}
+    each = [{"rank": n, "title": f"Pumps {n}", "source": f"/data/pumps-{n}.md"} for n in (1, 2)]
+    records = [tuple((values | same | one).values()) for one in each]
+    return Preview("Page[Hit]", columns_of(Hit), records)
+
+
+LONG = "A pump moves water by mechanical action, and a valve lets it through or holds it back. " * 3
+
+
+@pytest.mark.parametrize(("width", "least"), [(80, 25), (100, 25), (120, 45), (400, 150)])
+def test_render_gives_the_text_of_hits_the_room(width: int, least: int) -> None:
+    """Ids, positions and what says nothing leave it; the foot names them within the width."""
+    lines = render_text(hits(metadata='{"year":2024}', heading="Guide"), width).splitlines()
+    assert max(map(len, lines)) <= width
+    shown = lines[2][lines[1].index("text") :].partition("…")[0]
+    assert LONG.startswith(shown[:least])
+    assert len(shown) >= least - 1
+    assert "1,234,567.5" in lines[2] or "1,234,568" in lines[2]
+
+
+def test_render_leaves_out_of_hits_what_says_nothing() -> None:
+    """As the table in a notebook does."""
+    assert render_text(hits(), 80).splitlines() == [
+        "Page[Hit]",
+        "rank  score  lexical_…  dense_sc…  title    source     text",
+        "   1    0.5  1,234,568       0.25  Pumps 1  /data/pu…  A pump moves water by me…",
+        "   2    0.5  1,234,568       0.25  Pumps 2  /data/pu…  A pump moves water by me…",
+        "2 rows",
+        "search: exact · in to_frame() too: document_id, start, end",
+    ]
+
+
+def test_render_of_a_table_that_fits_leaves_only_empty_columns_out() -> None:
+    """Ids are shown where there is room."""
+    columns = (
+        *(Column(name, "text", True) for name in ("document_id", "hint")),
+        Column("metadata", "json", nullable=False),
+    )
+    text = render_text(Preview("", columns, [("d1", None, "{}"), ("d1", "", {})]), 80)
+    assert text.splitlines()[1:] == ["document_id", "d1", "d1", "2 rows"]
 
 
 @given(
@@ -68,7 +118,10 @@ def test_render_any_rows_keeps_one_line_a_row(records: list[Any], width: int) ->
     table = lines[1 : 2 + min(len(records), 10)]
     assert all(sum(not combining(letter) for letter in line) <= width for line in table)
     assert all(line.isprintable() or "\u200c" in line or "\u200d" in line for line in table)
-    assert lines[2 + min(len(records), 10)].endswith(("row", "rows", "shown"))
+    foot = lines[2 + min(len(records), 10) :]
+    assert max(map(len, foot)) <= width
+    counted = preview(*records).count(min(len(records), 10))
+    assert "".join(foot).replace(" ", "").startswith(counted.replace(" ", ""))
 
 
 def test_render_wide_letters_count_as_two_columns() -> None:
