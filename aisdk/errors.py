@@ -85,6 +85,10 @@ class AisdkError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
 
+    def __repr__(self) -> str:
+        hint = f", hint={self.hint!r}" if self.hint else ""
+        return f"{type(self).__name__}({self.message!r}{hint})"
+
     def _repr_html_(self) -> str:
         from aisdk.core.results.html import render_record
 

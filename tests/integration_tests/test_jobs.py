@@ -80,6 +80,16 @@ def test_job_returns_what_add_would_have(session: aisdk.Session) -> None:
     assert job.job_id in repr(job)
 
 
+def test_job_in_a_terminal_tells_its_state(
+    session: aisdk.Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And how many documents are done, when it is shown."""
+    job = session.documents.add(["a pump", ""], wait=False, raise_on_error=False)
+    job.result(timeout_s=60)
+    job._ipython_display_()
+    assert capsys.readouterr().out == f"{job!r}: done, 1 of 2 documents, 1 failed\n"
+
+
 def test_job_fails_as_add_would_have(session: aisdk.Session) -> None:
     """With the rows, and a state that says so."""
     job = session.documents.add(["a pump", ""], wait=False)

@@ -8,6 +8,7 @@ from typing import Any, Final, get_origin, get_type_hints
 
 import pytest
 from displays import ITEMS, OURS, RECORDS, displays, marking, record, verbs
+from IPython.lib.pretty import pretty
 from payloads import PAYLOADS
 
 from aisdk import errors
@@ -154,6 +155,13 @@ def test_display_of_a_hostile_error_shows_text(
         assert seen.text.count(clean_text(text)) >= 2
     monkeypatch.setattr(html, "escape", str)
     assert Seen(kind("<b>", hint="<i>")._repr_html_()).foreign == ["b", "i"]
+
+
+def test_repr_of_an_error_has_its_hint() -> None:
+    """In Python's own prompt, in IPython's, and in lists."""
+    error = errors.InvalidInput("That is no year.", hint="Write 2024.")
+    assert repr(error) == pretty(error) == "InvalidInput('That is no year.', hint='Write 2024.')"
+    assert repr([errors.NotFound("Gone.")]) == "[NotFound('Gone.')]"
 
 
 def test_errors_are_shown_as_text_without_control() -> None:
