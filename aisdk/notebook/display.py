@@ -36,8 +36,9 @@ def render_error(shell: Any, error: AisdkError) -> list[str]:
     if error.hint:
         lines.append(f"  hint:  {error.hint}")
     lines.append("  more:  %tb Verbose")
-    # Some modes of IPython join what they are given by nothing.
-    return ["\n".join(map(clean_text, lines))]
+    shown = [clean_text(line) for line in lines]
+    # In a terminal IPython puts nothing between them after %xmode Plain or Minimal.
+    return ["\n".join(shown)] if shell.InteractiveTB.mode in ("Plain", "Minimal") else shown
 
 
 def _full(shell: Any, error: AisdkError) -> list[str]:
