@@ -19,8 +19,8 @@ from aisdk.errors import AisdkError
 
 if TYPE_CHECKING:
     from aisdk.core.documents.sources import Document
-    from aisdk.core.documents.types import DocumentInfo
-    from aisdk.core.rag.types import Hit
+    from aisdk.core.documents.types import AddOptions, DocumentInfo, ListOptions
+    from aisdk.core.rag.types import Hit, ManyOptions, QueryOptions
     from aisdk.core.results.page import AsyncPage, Page, Rows
     from aisdk.core.runtime.log_output import configure_logging
     from aisdk.core.runtime.options import CallOptions
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AddOptions",
     "AisdkError",
     "AsyncPage",
     "AsyncSession",
@@ -39,7 +40,10 @@ __all__ = [
     "Document",
     "DocumentInfo",
     "Hit",
+    "ListOptions",
+    "ManyOptions",
     "Page",
+    "QueryOptions",
     "Receipt",
     "Rows",
     "Session",
@@ -54,13 +58,17 @@ __all__ = [
 
 
 _LATER: Final = {
+    "AddOptions": "aisdk.core.documents.types",
     "AsyncPage": "aisdk.core.results.page",
     "AsyncSession": "aisdk.session",
     "CallOptions": "aisdk.core.runtime.options",
     "Document": "aisdk.core.documents.sources",
     "DocumentInfo": "aisdk.core.documents.types",
     "Hit": "aisdk.core.rag.types",
+    "ListOptions": "aisdk.core.documents.types",
+    "ManyOptions": "aisdk.core.rag.types",
     "Page": "aisdk.core.results.page",
+    "QueryOptions": "aisdk.core.rag.types",
     "Receipt": "aisdk.core.tenants.types",
     "Rows": "aisdk.core.results.page",
     "Session": "aisdk.session",

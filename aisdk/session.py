@@ -14,7 +14,7 @@ from aisdk.core.jobs.faces import AsyncJobs, Jobs
 from aisdk.core.jobs.handles import AsyncJob, Job
 from aisdk.core.rag.faces import AsyncRag, Rag
 from aisdk.core.results.page import Rows
-from aisdk.core.runtime.faces import DEFAULT_OPTIONS
+from aisdk.core.runtime.faces import DEFAULT_OPTIONS, spelled
 from aisdk.core.runtime.options import CallOptions, Options, changed_options, checked_options
 from aisdk.core.runtime.tenancy import checked_tenant
 from aisdk.core.usage.faces import AsyncUsage, Usage
@@ -55,6 +55,7 @@ class Session:
         self.cache = client.face(Cache, "caching", tenant_id, options)
         self.usage = client.face(Usage, "usage", tenant_id, options)
 
+    @spelled
     def with_options(self, **options: Unpack[Options]) -> Session:
         """The same session, whose calls are made with these options; costs no I/O.
 
@@ -146,6 +147,7 @@ class AsyncSession:
         self.cache = client.face(AsyncCache, "caching", tenant_id, options)
         self.usage = client.face(AsyncUsage, "usage", tenant_id, options)
 
+    @spelled
     def with_options(self, **options: Unpack[Options]) -> AsyncSession:
         """The same session, whose calls are made with these options; costs no I/O.
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 
 import aisdk
-from aisdk import errors
+from aisdk import AsyncSession, Session, errors
 from aisdk.core.cache.faces import AsyncCache, Cache, ClientCache
 from aisdk.core.cache.service import CacheService
 from aisdk.core.documents.faces import AsyncDocuments, ClientDocuments, Documents
@@ -25,6 +25,7 @@ from aisdk.core.jobs.faces import AsyncJobs, ClientJobs, Jobs
 from aisdk.core.jobs.service import JobsService
 from aisdk.core.rag.faces import AsyncRag, ClientRag, Rag
 from aisdk.core.rag.service import RagService
+from aisdk.core.runtime.faces import Face
 from aisdk.core.runtime.logging import LOG_FIELDS
 from aisdk.core.runtime.verb import catalogue
 from aisdk.core.tenants.faces import ClientTenants
@@ -251,6 +252,57 @@ def test_faces_have_every_verb_and_nothing_else(faces: tuple[type, ...]) -> None
         for name, function in verbs.items():
             tenant = {"Args:", "tenant_id: The tenant."}  # what a session need not tell
             assert told_by(getattr(face, name)) | tenant == told_by(function) | tenant
+
+
+def unspelled(face: type) -> list[str]:
+    """Its methods whose signature hides options behind ``**options``."""
+    public = {name: value for name, value in vars(face).items() if not name.startswith("_")}
+    return [
+        name
+        for name, method in public.items()
+        if inspect.isfunction(method)
+        and any(p.kind is p.VAR_KEYWORD for p in inspect.signature(method).parameters.values())
+    ]
+
+
+def test_signatures_name_every_option() -> None:
+    """What ``?`` and Tab show; and a method that hides them is seen."""
+
+    def hiding(self: Any, **options: Any) -> None: ...
+
+    assert unspelled(type("Hiding", (), {"query": hiding})) == ["query"]
+    faces = [face for _, *others in DOMAINS for face in others]
+    assert {kind: unspelled(kind) for kind in (*faces, Face, Session, AsyncSession)} == {
+        kind: [] for kind in (*faces, Face, Session, AsyncSession)
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        (Rag.query, aisdk.QueryOptions),
+        (AsyncRag.explain, aisdk.QueryOptions),
+        (ClientRag.query_many, aisdk.ManyOptions),
+        (Documents.add, aisdk.AddOptions),
+        (AsyncDocuments.list, aisdk.ListOptions),
+    ],
+)
+def test_signature_has_the_options_of_the_type(method: Any, options: Any) -> None:
+    """Each can be left out, and is of the type that is written there."""
+    parameters = inspect.signature(method).parameters
+    spelled = {name: parameters[name] for name in options.__annotations__}
+    assert all(one.kind is one.KEYWORD_ONLY for one in spelled.values())
+    assert {name: one.annotation for name, one in spelled.items()} == {
+        name: kind.__forward_arg__ for name, kind in options.__annotations__.items()
+    }
+    assert all(repr(one.default) == "..." for one in spelled.values())
+
+
+def test_add_tells_what_comes() -> None:
+    """Rows, or the job of the face."""
+    for face, kind in ((Documents, "Job"), (AsyncDocuments, "AsyncJob")):
+        returned = inspect.signature(face.add).return_annotation
+        assert returned == f"Rows[SourceOutcome] | {kind}[SourceOutcome]"
 
 
 def told_by(function: Callable[..., Any]) -> set[str]:

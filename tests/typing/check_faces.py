@@ -9,7 +9,17 @@ from typing import Any, assert_type
 import pandas as pd
 from matplotlib.axes import Axes
 
-from aisdk import AsyncSession, Client, Receipt, Session, Tier
+from aisdk import (
+    AddOptions,
+    AsyncSession,
+    Client,
+    ListOptions,
+    ManyOptions,
+    QueryOptions,
+    Receipt,
+    Session,
+    Tier,
+)
 from aisdk.core.cache.types import CacheInfo
 from aisdk.core.documents.faces import Documents
 from aisdk.core.documents.types import (
@@ -27,6 +37,18 @@ from aisdk.core.results.page import AsyncPage, Page, Rows
 from aisdk.core.tenants.types import Erased, TenantInfo
 from aisdk.core.usage.types import LimitInfo, UsageInfo
 from aisdk.notebook.widgets import Explorer
+
+
+def kept_options(session: Session) -> None:
+    """Options that are kept for several calls have the types that the docstrings name."""
+    search: QueryOptions = {"mode": "dense", "vector": [0.5, 0.5]}
+    many: ManyOptions = {"min_score": 0.5, "progress": False}
+    listing: ListOptions = {"order": "-title", "state": "failed"}
+    adding: AddOptions = {"id": "key", "raise_on_error": False}
+    assert_type(session.rag.query("text", **search), Page[Hit])
+    assert_type(session.rag.query_many(["a"], **many), Page[QueryHit])
+    assert_type(session.documents.list(**listing), Page[DocumentInfo])
+    assert_type(session.documents.add("docs/", **adding), Rows[SourceOutcome])
 
 
 def blocking_faces(session: Session) -> None:

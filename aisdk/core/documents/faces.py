@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from typing import Any, Literal, Unpack, overload
 
 from aisdk.core.documents.service import DocumentsService
 from aisdk.core.documents.types import AddOptions, SourceOutcome
 from aisdk.core.jobs.handles import AsyncJob, Job
 from aisdk.core.results.page import Rows
-from aisdk.core.runtime.faces import Face, blocking, bound, hosted
+from aisdk.core.runtime.faces import Face, blocking, bound, hosted, spelled
 
 __all__ = ["AsyncDocuments", "ClientDocuments", "Documents"]
 
@@ -27,9 +27,10 @@ class AsyncDocuments(Face[DocumentsService]):
     async def add(
         self, what: Any, *, wait: Literal[False], **options: Unpack[AddOptions]
     ) -> AsyncJob[SourceOutcome]: ...
+    @spelled
     async def add(  # noqa: D102  # it has the verb's
         self, what: Any, *, wait: bool = True, **options: Unpack[AddOptions]
-    ) -> Any:
+    ) -> Rows[SourceOutcome] | AsyncJob[SourceOutcome]:
         done = await self._add(what, wait=wait, **options)
         return done if isinstance(done, Rows) else AsyncJob(done, *_jobs(self))
 
@@ -57,9 +58,10 @@ class Documents(Face[DocumentsService]):
     def add(
         self, what: Any, *, wait: Literal[False], **options: Unpack[AddOptions]
     ) -> Job[SourceOutcome]: ...
+    @spelled
     def add(  # noqa: D102  # it has the verb's
         self, what: Any, *, wait: bool = True, **options: Unpack[AddOptions]
-    ) -> Any:
+    ) -> Rows[SourceOutcome] | Job[SourceOutcome]:
         __tracebackhide__ = True  # read by IPython, which leaves this frame out
         done = self._add(what, wait=wait, **options)
         return done if isinstance(done, Rows) else Job(done, *_jobs(self))
@@ -93,6 +95,7 @@ class ClientDocuments(Face[DocumentsService]):
     async def add(
         self, tenant_id: str, what: Any, *, wait: Literal[False], **options: Unpack[AddOptions]
     ) -> AsyncJob[SourceOutcome]: ...
+    @spelled
     def add(  # noqa: D102  # it has the verb's
         self,
         tenant_id: str = "",
@@ -100,10 +103,12 @@ class ClientDocuments(Face[DocumentsService]):
         *,
         wait: bool = True,
         **options: Unpack[AddOptions],
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Rows[SourceOutcome] | AsyncJob[SourceOutcome]]:
         return self._awaited(tenant_id, self._add(tenant_id, what, wait=wait, **options))
 
-    async def _awaited(self, tenant_id: str, adding: Awaitable[Any]) -> Any:
+    async def _awaited(
+        self, tenant_id: str, adding: Awaitable[Rows[SourceOutcome] | str]
+    ) -> Rows[SourceOutcome] | AsyncJob[SourceOutcome]:
         done = await adding
         return done if isinstance(done, Rows) else AsyncJob(done, *_jobs(self, tenant_id))
 

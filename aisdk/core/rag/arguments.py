@@ -58,10 +58,10 @@ def request_of(
 
 def check_options(options: Mapping[str, Any], *, many: bool = False) -> None:
     """Refuses options that a search, or one of many, does not have."""
-    known = set(ManyOptions.__annotations__) - {"vector"} if many else QueryOptions.__annotations__
+    known = (ManyOptions if many else QueryOptions).__annotations__
     if many and "vector" in options:
         raise InvalidInput("query_many takes texts only.", hint="Call query for a vector.")
-    if options.keys() - known:
+    if options.keys() - known.keys():
         raise InvalidInput(
             "A search has no such option.", hint=f"It takes {', '.join(sorted(known))}."
         )

@@ -136,8 +136,7 @@ class RagService:
                 (and ``id``; else its index is the key).
             top_k: Hits for each, 1 to 1,000.
             where: Conditions on metadata, the same for all.
-            options: See `QueryOptions`, without ``vector``; and ``progress``, which is shown where
-                it takes longer than half a second, unless it is False.
+            options: See `ManyOptions`: mode, min_score, one_per_document, weight, progress.
 
         Returns:
             One row a hit, under the key of its query (for a list the text itself).

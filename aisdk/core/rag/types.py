@@ -12,7 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 from aisdk.core.results.frame import JSON
 from aisdk.core.results.record import Shown
 
-__all__ = ["Hit", "ManyOptions", "Mode", "QueryEmbedder", "QueryHit", "QueryOptions", "Stage"]
+__all__ = [
+    "Hit",
+    "ManyOptions",
+    "Mode",
+    "QueryEmbedder",
+    "QueryHit",
+    "QueryOptions",
+    "SearchOptions",
+    "Stage",
+]
 
 Mode: TypeAlias = Literal["hybrid", "dense", "lexical"]
 
@@ -105,8 +114,17 @@ class Stage(Shown):
     detail: str
 
 
-class QueryOptions(TypedDict, total=False):
-    """Further keywords of ``rag.query``.
+class SearchOptions(TypedDict, total=False):
+    """What `QueryOptions` and `ManyOptions` have in common."""
+
+    mode: Mode
+    min_score: float
+    one_per_document: bool
+    weight: float
+
+
+class QueryOptions(SearchOptions, total=False):
+    """Further keywords of ``rag.query`` and ``rag.explain``.
 
     Attributes:
         mode: ``hybrid`` (default), ``dense`` (vectors only) or ``lexical`` (words only).
@@ -116,17 +134,17 @@ class QueryOptions(TypedDict, total=False):
         weight: Weight of the dense side in hybrid mode, 0 to 1; follows the query by default.
     """
 
-    mode: Mode
     vector: ArrayLike
-    min_score: float
-    one_per_document: bool
-    weight: float
 
 
-class ManyOptions(QueryOptions, total=False):
+class ManyOptions(SearchOptions, total=False):
     """Further keywords of ``rag.query_many``.
 
     Attributes:
+        mode: ``hybrid`` (default), ``dense`` (vectors only) or ``lexical`` (words only).
+        min_score: Leave out hits with a lower score.
+        one_per_document: Only the best chunk of each document, for each query.
+        weight: Weight of the dense side in hybrid mode, 0 to 1; follows each query by default.
         progress: Show progress where it takes longer than half a second; yes by default.
     """
 

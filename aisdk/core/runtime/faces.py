@@ -39,7 +39,7 @@ from aisdk.core.runtime.options import CallOptions, Options, call_options, chang
 from aisdk.core.runtime.tenancy import checked_tenant
 from aisdk.errors import TenantRequired
 
-__all__ = ["DEFAULT_OPTIONS", "Face", "administered", "blocking", "bound", "hosted"]
+__all__ = ["DEFAULT_OPTIONS", "Face", "administered", "blocking", "bound", "hosted", "spelled"]
 
 DEFAULT_OPTIONS: Final = CallOptions()
 
@@ -47,9 +47,41 @@ DEFAULT_OPTIONS: Final = CallOptions()
 _TENANT: Final = re.compile(r"^ *Args:\n +tenant_id: .*\n\n|^ +tenant_id: .*\n", re.MULTILINE)
 
 D = TypeVar("D")
+F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+class _LeftOut:
+    """The default of an option, shown as in stubs."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+def spelled(function: F) -> F:
+    """The function, whose signature names each option of a ``TypedDict`` that it unpacks.
+
+    So ``?`` and Tab show ``mode=`` and not ``**options``.
+    """
+    signature = inspect.signature(function)
+    told = signature.replace(parameters=_spelled(signature, function))
+    function.__signature__ = told  # type: ignore[attr-defined]  # read by inspect
+    return function
+
+
+def _spelled(signature: inspect.Signature, function: Callable[..., Any]) -> list[inspect.Parameter]:
+    *parameters, last = signature.parameters.values()
+    unpacked = re.fullmatch(r"Unpack\[(\w+)\]", str(last.annotation))
+    if unpacked is None:
+        return [*parameters, last]
+    options = inspect.unwrap(function).__globals__[unpacked[1]].__annotations__
+    spell = functools.partial(inspect.Parameter, kind=last.KEYWORD_ONLY, default=_LeftOut())
+    return parameters + [
+        spell(name, annotation=getattr(kind, "__forward_arg__", kind))
+        for name, kind in options.items()
+    ]
 
 
 class Face(Generic[D]):
@@ -69,6 +101,7 @@ class Face(Generic[D]):
         self._tenant_id = tenant_id
         self._options = options
 
+    @spelled
     def with_options(self, **options: Unpack[Options]) -> Self:
         """The same face, whose calls are made with these options; costs no I/O.
 
@@ -188,7 +221,7 @@ def _dressed(
     functools.update_wrapper(face, method)
     del face.__wrapped__  # type: ignore[attr-defined]  # it would bring the tenant back into help()
     signature = inspect.signature(method)
-    own, *rest = signature.parameters.values()
+    own, *rest = _spelled(signature, method)
     if drop:
         face.__doc__ = _TENANT.sub("", method.__doc__ or "")
     face.__signature__ = signature.replace(parameters=[own, *rest[drop:]])  # type: ignore[attr-defined]  # read by inspect

@@ -134,6 +134,38 @@ def test_silent_database_does_not_hold_up_typing(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("session.rag.query('x', mo", "session.rag.query('x', mode="),
+        ("session.rag.query_many(['x'], prog", "session.rag.query_many(['x'], progress="),
+        ("session.documents.list(or", "session.documents.list(order="),
+        ("session.documents.add('x', rai", "session.documents.add('x', raise_on_error="),
+        ("session.with_options(dead", "session.with_options(deadline_s="),
+        ("session.rag.with_options(dead", "session.rag.with_options(deadline_s="),
+    ],
+)
+def test_options_complete(
+    shell: InteractiveShell, session: aisdk.Session, code: str, line: str
+) -> None:
+    """As keywords of the call, and no other's."""
+    shell.push({"session": session})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert offered(shell, code) == [line]
+
+
+def test_option_that_is_refused_is_not_offered(
+    shell: InteractiveShell, session: aisdk.Session
+) -> None:
+    """``query_many`` takes texts only."""
+    shell.push({"session": session})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert offered(shell, "session.rag.query('x', vec") == ["session.rag.query('x', vector="]
+        assert offered(shell, "session.rag.query_many(['x'], vec") == []
+
+
 CHAIN = '.rag.query("x").to_frame().'
 GIVEN = {
     'documents.add("x")': "[0].status",
