@@ -110,7 +110,7 @@ class TenantError(AisdkError):
 
 
 class TenantRequired(TenantError, ValueError):
-    """tenant_id is required: a non-empty name such as "acme"."""
+    """tenant_id is required."""
 
     code = "tenant_required"
 

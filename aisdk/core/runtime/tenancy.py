@@ -31,7 +31,7 @@ def checked_tenant(tenant_id: object) -> str:
         InvalidInput: It has other characters or is too long.
     """
     if not isinstance(tenant_id, str) or not tenant_id:
-        raise TenantRequired(hint='Name one, as in aisdk.connect("acme").')
+        raise TenantRequired(hint='Give a name such as "acme".')
     if not is_tenant(tenant_id):
         raise InvalidInput(
             "tenant_id is not a valid name.",
