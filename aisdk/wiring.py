@@ -176,7 +176,7 @@ class Parts(Foundation):
     async def ready(self) -> None:
         """Makes the database ready and begins to load the embedding model."""
         await self.database.ready()
-        embedder = await asyncio.to_thread(getattr, self, "embedder")  # may ask a disk or a hub
+        embedder = await asyncio.to_thread(lambda: self.embedder)  # may ask a disk or a hub
         warm = getattr(embedder, "warm", None)
         if warm is not None and self._warming is None:
             self._warming = asyncio.create_task(_warm(warm))

@@ -6,7 +6,7 @@ import ast
 import linecache
 import sysconfig
 import traceback
-from itertools import chain
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +53,26 @@ def _place(shell: Any, error: AisdkError) -> str:
 
     Where no cell did, as after ``%run``, that of the user's script: ``script.py, line 2: …``.
     """
-    walked = reversed(list(traceback.walk_tb(error.__traceback__)))
-    lines = [(frame.f_code.co_filename, line) for frame, line in walked]
-    cells = ((path, line, shell.compile.format_code_name(path)) for path, line in lines)
-    scripts = ((path, line, [Path(path).name]) for path, line in lines if _is_script(path))
-    for path, line, name in chain(cells, scripts):
-        if name:
-            code = linecache.getline(path, line).strip()
-            return f"{' '.join(name)}, line {line}: {_as_written(code)}"
+    lines = [(frame.f_code.co_filename, at) for frame, at in traceback.walk_tb(error.__traceback__)]
+    for name_of in (shell.compile.format_code_name, _script):
+        for path, line in reversed(lines):
+            if name := name_of(path):
+                code = linecache.getline(path, line).strip()
+                return f"{' '.join(name)}, line {line}: {_as_written(code)}"
     return ""
 
 
-def _is_script(path: str) -> bool:
-    """Whether a file is the user's: neither ours, nor of Python, nor of an installed package."""
-    folders = [str(Path(__file__).parents[1]), *(sysconfig.get_path(name) for name in _INSTALLED)]
-    return Path(path).is_file() and not any(Path(path).is_relative_to(one) for one in folders)
+def _script(path: str) -> tuple[str] | None:
+    """The name of a file of the user: neither ours, nor of Python, nor of an installed package."""
+    file = Path(path)
+    is_installed = any(file.is_relative_to(folder) for folder in _installed())
+    return (file.name,) if file.is_file() and not is_installed else None
+
+
+@cache
+def _installed() -> list[str]:
+    """Folders of code that is not the user's."""
+    return [str(Path(__file__).parents[1]), *map(sysconfig.get_path, _INSTALLED)]
 
 
 def _as_written(code: str) -> str:

@@ -62,7 +62,7 @@ class RetryBudget:
     is more.
 
     Args:
-        share: Retries that a call pays for, above 0.
+        calls_a_retry: Calls that pay for one retry.
         reserve: Retries that need not be paid for before.
         tenants: How many tenants it remembers.
 
@@ -70,8 +70,10 @@ class RetryBudget:
         Retry budgets as in the Google SRE book, chapter 21.
     """
 
-    def __init__(self, *, share: float = 0.1, reserve: int = 10, tenants: int = 10_000) -> None:
-        self._calls_a_retry = 1 / share
+    def __init__(
+        self, *, calls_a_retry: int = 10, reserve: int = 10, tenants: int = 10_000
+    ) -> None:
+        self._calls_a_retry = calls_a_retry
         self._reserve = reserve
         self._most = tenants
         self._spent: OrderedDict[str, tuple[int, int]] = OrderedDict()  # calls and retries

@@ -240,7 +240,7 @@ async def test_bulk_call_retries_each_piece_of_its_work() -> None:
 
 async def test_retries_add_no_more_than_a_tenth_to_a_tenants_traffic() -> None:
     """The reserve counts among them; another tenant has its own."""
-    budget = RetryBudget(share=0.1, reserve=5)
+    budget = RetryBudget(calls_a_retry=10, reserve=5)
     spent = []
     for _ in range(1000):
         budget.earn("acme")
@@ -252,7 +252,7 @@ async def test_retries_add_no_more_than_a_tenth_to_a_tenants_traffic() -> None:
 
 async def test_retries_are_whole_again_after_calls_that_need_none() -> None:
     """When they have paid for those made, and for the reserve; never more than that is saved."""
-    budget = RetryBudget(share=0.1, reserve=5)
+    budget = RetryBudget(calls_a_retry=10, reserve=5)
     assert [budget.spend("acme") for _ in range(6)] == [True] * 5 + [False]
     for _ in range(98):
         budget.earn("acme")
