@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aisdk.core.results.text import clean_text
+from aisdk.core.runtime.loop import Interrupted
 from aisdk.errors import AisdkError
 
 __all__ = ["render_error"]
@@ -18,37 +19,45 @@ __all__ = ["render_error"]
 _INSTALLED = ("stdlib", "platstdlib", "purelib", "platlib")  # as sysconfig names its folders
 
 
-def render_error(shell: Any, error: AisdkError) -> list[str]:
-    """The traceback that IPython shows for one of our errors, as a list of one text.
+def render_error(shell: Any, error: AisdkError | Interrupted) -> list[str]:
+    """The traceback that IPython shows for one of our errors or interrupts, as a list of one text.
 
     It names the place in the user's cell or script and leaves out our own frames. After
     ``%xmode Verbose``, and for ``%tb Verbose``, it is the full traceback of IPython.
 
     Args:
         shell: The running ``InteractiveShell``.
-        error: The error that reached the user's cell.
+        error: What reached the user's cell.
     """
     if shell.InteractiveTB.mode == "Verbose":
         return _full(shell, error)
-    lines = [f"{type(error).__name__}: {error.message}"]
+    told, hint = _said(error)
+    lines = [f"{type(error).__name__}: {told}"]
     if place := _place(shell, error):
         lines.append(f"  where: {place}")
-    if error.hint:
-        lines.append(f"  hint:  {error.hint}")
+    if hint:
+        lines.append(f"  hint:  {hint}")
     lines.append("  more:  %tb Verbose")
     shown = [clean_text(line) for line in lines]
     # In a terminal IPython puts nothing between them after %xmode Plain or Minimal.
     return ["\n".join(shown)] if shell.InteractiveTB.mode in ("Plain", "Minimal") else shown
 
 
-def _full(shell: Any, error: AisdkError) -> list[str]:
+def _said(error: AisdkError | Interrupted) -> tuple[str, str]:
+    """What happened, and what to do."""
+    if isinstance(error, AisdkError):
+        return error.message, error.hint
+    return " ".join(getattr(error, "__notes__", ["Stopped."])), ""
+
+
+def _full(shell: Any, error: BaseException) -> list[str]:
     made: list[str] = shell.InteractiveTB.structured_traceback(
         type(error), error, error.__traceback__
     )
     return made
 
 
-def _place(shell: Any, error: AisdkError) -> str:
+def _place(shell: Any, error: BaseException) -> str:
     """The innermost line of a cell that led to the error, such as ``Cell In[3], line 2: …``.
 
     Where no cell did, as after ``%run``, that of the user's script: ``script.py, line 2: …``.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Final
 
+from aisdk.core.runtime.loop import Interrupted
 from aisdk.errors import AisdkError, ConfigError
 from aisdk.notebook.display import render_error
 
 __all__ = ["allow_nested_asyncio", "load_ipython_extension", "unload_ipython_extension"]
 
 _HOOK = "_render_traceback_"  # IPython asks an exception for a method of this name
+_SHORT: Final = (AisdkError, Interrupted)  # what it shows in four lines
 _MAGICS = "AisdkMagics"  # IPython registers magics under the name of their class
 _KEPT = "_aisdk_magics"  # of a shell: what %config and --as have set, while it is unloaded
 
@@ -28,10 +30,11 @@ def load_ipython_extension(shell: Any) -> None:
     from aisdk.notebook.magics import AisdkMagics
     from aisdk.notebook.questions import reach_magics
 
-    def render(error: AisdkError) -> list[str]:
+    def render(error: AisdkError | Interrupted) -> list[str]:
         return render_error(shell, error)
 
-    setattr(AisdkError, _HOOK, render)
+    for kind in _SHORT:
+        setattr(kind, _HOOK, render)
     if _MAGICS not in shell.magics_manager.registry:
         magics = vars(shell).pop(_KEPT, None)
         if magics is None:
@@ -48,8 +51,9 @@ def unload_ipython_extension(shell: Any) -> None:
     from aisdk.notebook.completion import Completion
     from aisdk.notebook.questions import reach_magics
 
-    if hasattr(AisdkError, _HOOK):
-        delattr(AisdkError, _HOOK)
+    for kind in _SHORT:
+        if hasattr(kind, _HOOK):
+            delattr(kind, _HOOK)
     magics = shell.magics_manager.registry.pop(_MAGICS, None)
     if magics is None:
         return

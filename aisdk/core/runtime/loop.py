@@ -16,7 +16,7 @@ from weakref import WeakSet
 from aisdk.core.results.progress import way_on
 from aisdk.errors import AisdkError, ClientClosed, Conflict
 
-__all__ = ["LoopThread"]
+__all__ = ["Interrupted", "LoopThread"]
 
 R = TypeVar("R")
 Make: TypeAlias = Callable[[], Coroutine[Any, Any, R]]
@@ -25,6 +25,14 @@ GRACE_S: Final = 2.0  # for work that ``close`` ends
 INTERRUPTED_S: Final = 0.8  # for an interrupted call: the prompt is back within a second
 AWAKE_S: Final = 0.2
 READ_BYTES: Final = 64 * 1024
+
+
+class Interrupted(KeyboardInterrupt):
+    """The interrupt of a call of ours; its note says what is done, where the work tells it."""
+
+
+# By this name notebooks and their tools tell an interrupted cell from a failed one.
+Interrupted.__name__ = KeyboardInterrupt.__name__
 
 
 class LoopThread:
@@ -99,8 +107,9 @@ class LoopThread:
             except BaseException as error:
                 if not job.done.done():
                     job.abandon(loop, INTERRUPTED_S)
-                    job.explain(error)
-                    raise error.with_traceback(None) from None
+                    stop = Interrupted() if isinstance(error, KeyboardInterrupt) else error
+                    job.explain(stop)
+                    raise stop.with_traceback(None) from None
                 raise
             finally:
                 del job  # its error holds this frame: a cycle otherwise

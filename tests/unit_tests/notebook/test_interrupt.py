@@ -89,6 +89,24 @@ def test_interrupted_add_says_how_to_go_on(kernel: Kernel) -> None:
     assert kernel.run("1 + 1") == ["2"]
 
 
+def test_interrupted_cell_is_as_short_as_an_error(kernel: Kernel) -> None:
+    """With the extension: no frame of ours, and the full traceback for who asks."""
+    kernel.run("%load_ext aisdk")
+    add = ADD.replace("pump", "gasket")
+    *_, error = kernel.run(add, interrupt_after_s=1)
+    assert kernel.seconds <= PROMPT_S
+    told, where, more = error.splitlines()
+    assert re.fullmatch(
+        r"KeyboardInterrupt: Stopped: \d+ documents are stored; .* to go on\.", told
+    )
+    assert where.endswith(f"line 1: {add}")
+    assert more == "  more:  %tb Verbose"
+    assert "loop.py" in kernel.run("%tb Verbose")[-1]
+    told, *_ = kernel.run(WAIT, interrupt_after_s=1)[-1].splitlines()
+    assert told == "KeyboardInterrupt: Stopped."
+    kernel.run("%unload_ext aisdk")
+
+
 def test_interrupted_cell_that_awaits_says_how_to_go_on(kernel: Kernel) -> None:
     """As soon, although the kernel's loop sleeps meanwhile."""
     *_, error = kernel.run(AWAITED.replace("pump", "valve"), interrupt_after_s=1)
