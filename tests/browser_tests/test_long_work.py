@@ -133,7 +133,10 @@ def test_interrupts_give_the_prompt_back_and_queued_cells_run(see: Open, lab: An
     assert max(seconds) <= PROMPT_S, seconds
     progress, error = texts_of(seen, 1)
     assert progress.endswith("; stopped: what was added stays, add again to go on")
-    assert error.endswith(" documents are stored; what was added stays, add again to go on.")
+    told, where, more = error.splitlines()
+    assert told.endswith(" documents are stored; what was added stays, add again to go on.")
+    assert where == f"  where: Cell In[2], line 1: {ADD}"
+    assert more == "  more:  %tb Verbose"
     assert "questions were answered; answers are cached" in texts_of(seen, 2)[-1]
     assert "KeyboardInterrupt" in texts_of(seen, 3)[-1]
     assert texts_of(seen, 4) == ["left 0 stored True\n"]
