@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from itertools import count
 from typing import Any, Final, Generic, TypeVar
 
 from aisdk.core.results.frame import Column, Record, columns_of
@@ -36,6 +37,7 @@ R = TypeVar("R")
 DEADLINE_S: Final = 20.0  # of one question: the kernel does nothing else meanwhile
 MOST_PICKED: Final = 1_000
 IDENTITY: Final = ("query", "document_id", "start")
+_NAMED: Final[defaultdict[str, count[int]]] = defaultdict(count)  # widgets of each name so far
 
 
 class Explorer(Generic[T]):
@@ -59,8 +61,8 @@ class Explorer(Generic[T]):
         # A class that the live view has while it is answered: the same whenever the table is.
         self._tables = "".join(shown._repr_html_() for shown in self._shown())
         self._mark = f"aisdk-live-{sha256(self._tables.encode()).hexdigest()[:16]}"
-        pane: Any = _pane()
-        self.view = pane(about=self._about(), layout={"flex": "1 1 20em", "min_width": "20em"})
+        layout = {"flex": "1 1 20em", "min_width": "20em"}
+        self.view = _widget(_pane(), self._mark, layout, about=self._about())
         self.view.on_msg(self._answer)
         self.view.observe(self._choose, "picked")
 
@@ -92,7 +94,8 @@ class Explorer(Generic[T]):
             import ipywidgets
 
             layout = {"flex_flow": "row wrap", "grid_gap": "1em"}
-            live = ipywidgets.HBox([self.view, self.beside.view], layout=layout)
+            panes = [self.view, self.beside.view]
+            live = _widget(ipywidgets.HBox, f"{self._mark} box", layout, children=panes)
         made = live._repr_mimebundle_()
         bundle: dict[str, Any] = made[0] if isinstance(made, tuple) else made
         return {**bundle, "text/plain": "Run the cell for the live view of these rows."}
@@ -235,6 +238,19 @@ def _pane() -> Any:
     from aisdk.notebook.pane import Pane
 
     return Pane
+
+
+def _widget(kind: Any, name: str, layout: Mapping[str, str], **traits: Any) -> Any:
+    """A widget whose ids, and those of its layout, are the same in each run of a notebook."""
+    from ipywidgets import Layout
+
+    laid = Layout(model_id=_model_id(f"{name} layout"), **layout)
+    return kind(model_id=_model_id(name), layout=laid, **traits)
+
+
+def _model_id(name: str) -> str:
+    """Made of the name and of how often it was there before: no two of a process are the same."""
+    return sha256(f"{name} {next(_NAMED[name])}".encode()).hexdigest()[:32]
 
 
 def _source(rows: Rows[Any], beside: Rows[Any] | None) -> Source:

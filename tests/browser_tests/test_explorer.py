@@ -6,6 +6,7 @@ import json
 from typing import Any, Final
 
 import pytest
+from accessible import violations
 from exploring import CONNECT, MANY, PUMPS, asked, is_quiet, rows_of, texts, told, wait_for
 from themes import THEMES
 
@@ -15,14 +16,14 @@ node => {
   return node.scrollTop > 0 && one.top >= all.top && one.top < all.bottom - 20;
 }
 """
-# axe-core takes what stands in JupyterLab's nested panels for hidden, unless they let it overflow.
-AXE: Final = """
-async () => {
-  for (const node of document.querySelectorAll(':has(.aisdk-explorer)'))
-    node.style.cssText += ';overflow: visible !important; contain: none !important';
-  const {violations} = await axe.run(document.querySelectorAll('.aisdk-explorer'));
-  return violations.flatMap(v => v.nodes.map(n => `${v.id}: ${n.html.slice(0, 120)}`));
-}
+RESTART: Final = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+STATE: Final = "() => jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.status"
+IDS: Final = """
+() => jupyterapp.shell.currentWidget.content.widgets
+  .filter(cell => cell.model.type === 'code')
+  .flatMap(cell => cell.model.outputs.toJSON())
+  .map(output => output.data?.['application/vnd.jupyter.widget-view+json']?.model_id)
+  .filter(id => id)
 """
 SPOIL: Final = """
 () => {
@@ -222,6 +223,45 @@ def test_page_that_is_loaded_again_has_its_rows(show: Any) -> None:
     assert is_quiet(seen)
 
 
+def test_view_is_live_after_each_new_run(show: Any) -> None:
+    """The cells again, a new kernel with the ids of the first, and the page loaded again.
+
+    The same rows are shown alone, once more, and beside themselves: each view selects for itself.
+    """
+    twice = "other = view.rows.explore()\nother"
+    boxed = "both = view.rows.explore(beside=view.rows)\nboth"
+    seen = show("explorer-again", CONNECT, PUMPS, twice, boxed)
+    first = live_apart(seen)
+    seen.run_all()
+    assert not set(live_apart(seen)) & set(first)
+    seen.page.evaluate(RESTART)
+    seen.page.wait_for_function(f"({STATE})() === 'idle'", timeout=60_000)
+    seen.run_all()
+    assert live_apart(seen) == first
+    seen.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    seen.page.reload()
+    assert live_apart(seen) == first
+    assert is_quiet(seen)
+
+
+def live_apart(seen: Any) -> list[str]:
+    """The ids of the outputs' views, after a row was selected in each of the four."""
+    views = seen.page.locator(".aisdk-explorer")
+    seen.page.wait_for_function(
+        "document.querySelectorAll('.aisdk-explorer .body').length === 4", timeout=60_000
+    )
+    for place in range(4):
+        views.nth(place).locator(".body .tick").nth(place).click()
+        views.nth(place).locator(".status:has-text('1 selected')").wait_for(timeout=20_000)
+    every = "(view, other, both, both.beside)"
+    picked = f"[[hit.rank for hit in one.selected] for one in {every}]"
+    assert asked(seen, picked) == "[[1], [2], [3], [4]]"
+    for place in range(4):  # as it was before
+        views.nth(place).get_by_role("button", name="Select none").click()
+    ids: list[str] = seen.page.evaluate(IDS)
+    return ids
+
+
 def test_hundred_thousand_documents_scroll_without_being_loaded(show: Any) -> None:
     """To the end, into the middle and back: a few blocks are sent, a few rows are drawn."""
     seen = show("explorer-many", CONNECT, MANY)
@@ -292,7 +332,7 @@ def test_explorer_is_accessible_in_both_themes(show: Any, axe: str, theme: str) 
     seen.page.locator(".aisdk-explorer .document mark.chunk").wait_for(timeout=20_000)
     seen.page.wait_for_timeout(500)
     seen.keep(f"explorer_{name}")
-    assert violations(seen, axe) == []
+    assert violations(seen, axe, ".aisdk-explorer") == []
     assert is_quiet(seen)
 
 
@@ -301,14 +341,10 @@ def test_faults_are_found_by_axe(show: Any, axe: str) -> None:
     seen = show("explorer-fault", CONNECT, PUMPS)
     wait_for(seen, "rank", "1")
     seen.page.evaluate(SPOIL)
-    assert {found.split(":")[0] for found in violations(seen, axe)} >= {"label", "color-contrast"}
-
-
-def violations(seen: Any, axe: str) -> list[str]:
-    """What axe-core finds wrong in explorers."""
-    seen.page.evaluate(f"() => {{ {axe} }}")
-    found: list[str] = seen.page.evaluate(AXE)
-    return found
+    assert {found.split(":")[0] for found in violations(seen, axe, ".aisdk-explorer")} >= {
+        "label",
+        "color-contrast",
+    }
 
 
 def test_failing_questions_are_told_in_the_view(show: Any) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from accessible import violations
 from playwright.sync_api import Error
 from themes import THEMES, dress
 
 Open = Callable[[str], Any]  # a notebook's name → a notebook in the browser
+Faults = Callable[[Any], list[str]]  # a notebook in the browser → what axe-core finds
 
 LESSONS: Final = sorted(
     path.name for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb")
@@ -74,6 +76,15 @@ where => {
   });
 }
 """
+# Not frames, which are drawn by pandas, nor the pictures that IPython makes of plots.
+DISPLAYS: Final = ".jp-OutputArea :is(.aisdk-rows, .aisdk-explorer, .aisdk-bar)"
+SPOIL: Final = """
+() => {
+  const cell = document.querySelector('.jp-OutputArea .aisdk-rows td:last-child');
+  cell.style.cssText = 'color: #999 !important; background: #888 !important';
+  cell.append(document.createElement('img'));
+}
+"""
 FLOOD: Final = """
 from IPython.display import HTML
 HTML('''<img src="http://127.0.0.2:9/pixel.png">
@@ -86,6 +97,18 @@ HTML('''<img src="http://127.0.0.2:9/pixel.png">
 def show(run_in: Any) -> Any:
     """Runs a notebook in a theme."""
     return run_in
+
+
+@pytest.fixture
+def inaccessible(request: pytest.FixtureRequest) -> Faults:
+    """What axe-core finds in our displays; asked for last, as it may be missing."""
+
+    def found(seen: Any) -> list[str]:
+        if not seen.page.locator(DISPLAYS).count():
+            return []  # all is frames and pictures
+        return violations(seen, request.getfixturevalue("axe"), DISPLAYS)
+
+    return found
 
 
 def pale(seen: Any, where: str) -> list[dict[str, Any]]:
@@ -117,7 +140,7 @@ def look_through(seen: Any, picture: str) -> None:
     assert len(seen.requests) > 10, "the control: requests are seen"
 
 
-def test_quickstart_shows_its_hits_frames_and_plot(show: Any) -> None:
+def test_quickstart_shows_its_hits_frames_and_plot(show: Any, inaccessible: Faults) -> None:
     """The rows in order and beside the file browser, every frame, the plot; in both themes."""
     seen = show("01_quickstart.ipynb")
     table = seen.page.locator(".jp-OutputArea .aisdk-rows table")
@@ -133,9 +156,10 @@ def test_quickstart_shows_its_hits_frames_and_plot(show: Any) -> None:
     for theme in THEMES:
         dress(seen, theme)
         look_through(seen, f"quickstart_{theme.rsplit(maxsplit=1)[-1].lower()}")
+    assert inaccessible(seen) == []
 
 
-def test_documents_shows_a_frame_after_each_add(show: Any) -> None:
+def test_documents_shows_a_frame_after_each_add(show: Any, inaccessible: Faults) -> None:
     """What failed, what was unchanged and what was updated; how far the long one is; the plots."""
     seen = show("02_documents.ipynb")
     frames = seen.page.locator(".jp-OutputArea table.dataframe").all()
@@ -149,9 +173,10 @@ def test_documents_shows_a_frame_after_each_add(show: Any) -> None:
     assert [text.count("11 of 11 documents") for text in progress] == [1]
     assert seen.page.evaluate(PLOTS) == 2
     look_through(seen, "02_documents_light")
+    assert inaccessible(seen) == []
 
 
-def test_searching_well_shows_the_explorer(show: Any) -> None:
+def test_searching_well_shows_the_explorer(show: Any, inaccessible: Faults) -> None:
     """The live view stands for its table, which is hidden."""
     seen = show("03_searching_well.ipynb", THEMES[1])
     live = seen.page.locator(".jp-OutputArea .aisdk-explorer")
@@ -160,13 +185,17 @@ def test_searching_well_shows_the_explorer(show: Any) -> None:
     tables = seen.page.locator(".jp-OutputArea .aisdk-rows").all()
     assert [table.is_visible() for table in tables] == [True, False]
     look_through(seen, "03_searching_well_dark")
+    assert inaccessible(seen) == []
 
 
 @pytest.mark.parametrize(("name", "theme"), list(zip(LESSONS[3:], cycle(THEMES), strict=False)))
-def test_other_notebooks_run_from_top_to_bottom(show: Any, name: str, theme: str) -> None:
+def test_other_notebooks_run_from_top_to_bottom(
+    show: Any, inaccessible: Faults, name: str, theme: str
+) -> None:
     """Each in one of the themes."""
     seen = show(name, theme)
     look_through(seen, f"{name.removesuffix('.ipynb')}_{theme.rsplit(maxsplit=1)[-1].lower()}")
+    assert inaccessible(seen) == []
 
 
 def test_every_text_of_a_table_can_be_read(show: Any, lab: Any) -> None:
@@ -204,14 +233,17 @@ def test_long_tables_keep_their_head_and_foot_in_view(show: Any, lab: Any) -> No
     assert not region.evaluate(inside, "tbody tr")
 
 
-def test_saved_notebook_can_be_read_before_it_runs(see: Open) -> None:
-    """An output that is not trusted loses its styles, and not its rows."""
+def test_saved_notebook_can_be_read_before_it_runs(see: Open, inaccessible: Faults) -> None:
+    """An output that is not trusted loses its styles, not its rows; axe-core sees its faults."""
     seen = see("01_quickstart.ipynb")
     seen.keep("saved")
     table = seen.page.locator(".jp-OutputArea .aisdk-rows table")
     assert column(table, "rank") == ["1", "2", "3"]
     assert pale(seen, ".aisdk-rows :is(th, td, caption)") == []
     assert (seen.errors, seen.strangers()) == ([], [])
+    assert inaccessible(seen) == []
+    seen.page.evaluate(SPOIL)  # the control
+    assert {found.split(":")[0] for found in inaccessible(seen)} >= {"image-alt", "color-contrast"}
 
 
 def test_blocking_query_works_while_the_kernel_s_loop_runs(show: Any, lab: Any) -> None:

@@ -34,6 +34,21 @@ from aisdk.errors import NotFound
 raise NotFound(hint="Look elsewhere.")
 """
 
+EXPLORER = """
+from dataclasses import dataclass
+from aisdk.core.results import Rows
+@dataclass(frozen=True, slots=True)
+class Note:
+    number: int
+    name: str
+notes = Rows(Note, [(n, f"Note {n}") for n in range(3)])
+notes.explore()
+"""
+
+# The same rows again, the same view in a second output, and rows beside others.
+AGAIN = ("view = notes.explore()\nview", "view", "both = notes.explore(beside=notes)\nboth", "both")
+VIEW = "application/vnd.jupyter.widget-view+json"
+
 NESTED = """
 import asyncio
 from aisdk.notebook import allow_nested_asyncio
@@ -80,6 +95,30 @@ def test_error_is_saved_as_an_error_of_four_lines(outputs: list[list[Any]]) -> N
     assert output["ename"] == "NotFound"
     assert len(output["traceback"]) == 4
     assert output["traceback"][1].endswith('line 2: raise NotFound(hint="Look elsewhere.")')
+
+
+def run_explorers() -> Any:
+    """A notebook of explorers after a run in a kernel of its own."""
+    cells = [
+        nbformat.v4.new_code_cell(code, id=f"cell-{place}")
+        for place, code in enumerate((EXPLORER, *AGAIN))
+    ]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(notebook, timeout=60, kernel_name="python3", record_timing=False).execute()
+    return notebook
+
+
+def test_notebook_of_explorers_is_saved_the_same_in_every_run() -> None:
+    """Byte for byte, with the state of its widgets; no two of them have one id."""
+    notebook = run_explorers()
+    assert nbformat.writes(notebook) == nbformat.writes(run_explorers())
+    shown = [cell.outputs[0].data[VIEW].model_id for cell in notebook.cells]
+    first, again, as_before, *boxes = shown
+    assert again == as_before
+    assert len({first, again, *boxes}) == 4
+    state = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"].state
+    panes = [one for one in state.values() if one.model_name == "AnyModel"]
+    assert (len(panes), set(shown) <= set(state)) == (4, True)
 
 
 def test_nested_asyncio_when_allowed_runs_and_drops_no_queued_cell() -> None:
