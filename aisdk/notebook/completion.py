@@ -20,7 +20,10 @@ from aisdk.notebook.command import OPTIONS
 __all__ = ["Completion"]
 
 _MAGIC: Final = re.compile(r"\s*(?:[\w.]+\s*=\s*)?%{1,2}(aisdk|rag)\s+(.*)")
-_SOURCE: Final = re.compile(r"""\b(\w+)\.documents\.(?:get|update|delete)\(\s*(["'])([^"'\\]*)$""")
+_SOURCE: Final = re.compile(
+    r"""\b(\w+)\.documents\.(?:get|update|delete)\(\s*(?:key\s*=\s*)?(["'])([^"'\\]*)$"""
+)
+_MODE: Final = re.compile(r"(?:.*\s)?--mode[\s=]+(\S*)")
 _VERBS: Final = ("connect", "status", "tenants", "usage")
 _MODES: Final = ("hybrid", "dense", "lexical")
 _DEADLINE_S: Final = 0.5  # whoever types does not wait longer
@@ -60,8 +63,8 @@ class Completion:
         """The word that is being written behind a magic, and what may stand there."""
         *before, fragment = re.split(r"\s+", written)
         if magic == "rag":
-            if before[-1:] == ["--mode"]:
-                return fragment, _MODES
+            if mode := _MODE.fullmatch(written):
+                return mode[1], _MODES
             return fragment, OPTIONS if fragment.startswith("-") else ()
         if not before:
             return fragment, _VERBS

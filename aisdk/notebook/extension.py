@@ -28,7 +28,7 @@ def load_ipython_extension(shell: Any) -> None:
     """
     from aisdk.notebook.completion import Completion
     from aisdk.notebook.magics import AisdkMagics
-    from aisdk.notebook.questions import reach_magics
+    from aisdk.notebook.questions import keep_silent, reach_magics
 
     def render(error: AisdkError | Interrupted) -> list[str]:
         return render_error(shell, error)
@@ -44,12 +44,13 @@ def load_ipython_extension(shell: Any) -> None:
         shell.register_magics(magics)
         shell.Completer.custom_matchers.append(Completion(magics.find).match)
         shell.input_transformers_cleanup.append(reach_magics)
+        shell.input_transformers_post.append(keep_silent)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """Takes away all that ``load_ipython_extension`` has brought; variables and settings stay."""
     from aisdk.notebook.completion import Completion
-    from aisdk.notebook.questions import reach_magics
+    from aisdk.notebook.questions import keep_silent, reach_magics
 
     for kind in _SHORT:
         if hasattr(kind, _HOOK):
@@ -63,6 +64,7 @@ def unload_ipython_extension(shell: Any) -> None:
     shell.configurables.remove(magics)
     setattr(shell, _KEPT, magics)
     shell.input_transformers_cleanup.remove(reach_magics)
+    shell.input_transformers_post.remove(keep_silent)
     matchers = shell.Completer.custom_matchers
     matchers[:] = [one for one in matchers if not isinstance(_owner(one), Completion)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from IPython.display import display
 from traitlets import Enum, Int, ObjectName, TraitError, observe, validate
 
 from aisdk.core.results.page import Page, Rows
+from aisdk.core.results.text import clean_text
 from aisdk.errors import ConfigError, InvalidInput
 from aisdk.notebook.command import interpolated, read_command, value_of
 
@@ -108,7 +110,7 @@ class AisdkMagics(Magics):
     ) -> Any:
         """The chunks that answer a question best.
 
-        %rag [options] QUESTION          shows the page of hits
+        %rag [options] QUESTION          shows the page of hits; not with ; at the end
         hits = %rag [options] QUESTION   assigns it
         %rag [options] hits << QUESTION  assigns it too, as does %%rag [options] hits <<
 
@@ -126,7 +128,7 @@ class AisdkMagics(Magics):
         nothing is evaluated.
         """
         names = self._names(local_ns)
-        command = read_command(line, names)
+        command = read_command(line.rstrip().removesuffix(";") if cell is None else line, names)
         question = command.question if cell is None else cell
         if cell is not None and command.question:
             raise InvalidInput(
@@ -156,6 +158,22 @@ class AisdkMagics(Magics):
         from aisdk.session import Session  # takes long; whoever has a session has paid for it
 
         return held if isinstance(held, Session) else None
+
+    def update_config(self, config: Any) -> None:
+        """Takes what ``%config`` says, and tells what is refused.
+
+        IPython would log it, and by that print what other libraries log into every later cell.
+        """
+        try:
+            super().update_config(config)
+        except TraitError as error:
+            told = str(error)
+        except TypeError:  # traitlets copies what it is given
+            told = "A setting is a number or a text."
+        else:
+            return
+        line = clean_text(f"AisdkMagics keeps what it had: {' '.join(told.split())}")
+        print(line, file=sys.stderr)  # noqa: T201  # the cell says what it left out
 
     @validate("session")
     def _usable(self, proposal: Any) -> str:

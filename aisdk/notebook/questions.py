@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from tokenize import DEDENT, INDENT, TokenInfo
+from typing import Final
 
+from IPython.core.getipython import get_ipython
 from IPython.core.inputtransformer2 import make_tokens_by_line
+from IPython.core.prefilter import is_shadowed
 
-__all__ = ["reach_magics"]
+__all__ = ["keep_silent", "reach_magics"]
 
-_EMPTY = re.compile(r"%%(rag|aisdk)(\s.*)?\n")
+_EMPTY: Final = re.compile(r"%%(rag|aisdk)(\s.*)?\n")
+_RAG: Final = re.compile(r"%rag\s+[^\s?]")
+_PLAIN: Final = re.compile(r"rag\s+[^\s?=,]")
+_AROUND: Final = (["%", "time"], ["%", "timeit"], ["%", "prun"])
+_SILENT: Final = re.compile(r"\s*get_ipython\(\)\.run_line_magic\('rag', .*;['\"]\)\n")
+_CODE: Final = re.compile(r"\s*[^\s#]")
 
 
 def reach_magics(lines: list[str]) -> list[str]:
@@ -26,7 +35,7 @@ def reach_magics(lines: list[str]) -> list[str]:
         return [*lines, "\n"] if len(lines) == 1 and _EMPTY.fullmatch(lines[0]) else lines
     parted = list(lines)
     for tokens in make_tokens_by_line(lines):
-        mark = _mark(tokens)
+        mark = _mark(tokens, lines)
         if mark is not None:
             row, column = mark
             line = parted[row - 1]
@@ -34,7 +43,20 @@ def reach_magics(lines: list[str]) -> list[str]:
     return parted
 
 
-def _mark(tokens: list[TokenInfo]) -> tuple[int, int] | None:
+def keep_silent(lines: list[str]) -> list[str]:
+    """Puts the semicolon that ends a cell's last ``%rag`` where IPython looks for it.
+
+    Args:
+        lines: A cell's lines as Python, as IPython gives them to ``input_transformers_post``.
+    """
+    last = max((row for row, line in enumerate(lines) if _CODE.match(line)), default=-1)
+    return [
+        f"{line.rstrip()};\n" if row == last and _SILENT.fullmatch(line) else line
+        for row, line in enumerate(lines)
+    ]
+
+
+def _mark(tokens: list[TokenInfo], lines: Sequence[str]) -> tuple[int, int] | None:
     """Where the question marks at the end of a ``%rag`` line begin, if it is one."""
     words = [token for token in tokens if token.type not in (INDENT, DEDENT) and token.string]
     while words and not words[-1].string.strip():
@@ -42,15 +64,33 @@ def _mark(tokens: list[TokenInfo]) -> tuple[int, int] | None:
     marks = []
     while words and words[-1].string == "?":
         marks.append(words.pop())
-    if not marks or not _asks([word.string for word in words]):
+    if not marks or not (_asks(words, lines) or _is_automagic(lines)):
         return None
     return marks[-1].start
 
 
-def _asks(words: list[str]) -> bool:
-    """Whether the words are those of ``%rag …``, ``name = %rag …`` or ``%time %rag …``."""
-    if words[:2] in (["%", "time"], ["%", "timeit"]):
-        words = words[2:]
-    if words[:1] != ["%"] and "=" in words:
-        words = words[words.index("=") + 1 :]
-    return words[:2] == ["%", "rag"] and len(words) > 2
+def _asks(words: Sequence[TokenInfo], lines: Sequence[str]) -> bool:
+    """Whether the words are ``%rag …`` or ``name = %rag …``, also behind ``%timeit -n 1``."""
+    for place, word in enumerate(words):
+        row, column = word.start
+        if word.string == "%" and _RAG.match(lines[row - 1], column):
+            before = [one.string for one in words[:place]]
+            break
+    else:
+        return False
+    around = before[:2] in _AROUND
+    if around:
+        before = before[2:]
+    if not before or (around and before[0] == "-"):
+        return True
+    return before[0] != "%" and before[-1] == "="
+
+
+def _is_automagic(lines: Sequence[str]) -> bool:
+    """Whether IPython runs a cell's only line as ``%rag``, although the sign is left out."""
+    if len(lines) != 1 or not _PLAIN.match(lines[0]):
+        return False
+    shell = get_ipython()
+    if shell is None or not shell.automagic:
+        return False
+    return not is_shadowed("rag", shell)  # type: ignore[no-untyped-call]  # IPython's has no types

@@ -47,6 +47,8 @@ def loaded(shell: InteractiveShell, session: aisdk.Session) -> InteractiveShell:
         ("%rag -", ["%rag -k", "%rag --mode", "%rag --where", "%rag --frame"]),
         ("%rag --w", ["%rag --where"]),
         ("%rag -k 3 --mode le", ["%rag -k 3 --mode lexical"]),
+        ("%rag -k 3 --mode=le", ["%rag -k 3 --mode=lexical"]),
+        ("%rag --mode=", [f"%rag --mode={m}" for m in ("hybrid", "dense", "lexical")]),
         (
             "hits = %rag --mode ",
             [f"hits = %rag --mode {m}" for m in ("hybrid", "dense", "lexical")],
@@ -69,6 +71,13 @@ def test_sources_complete_inside_quotes(loaded: InteractiveShell, verb: str) -> 
     """Where a document is named; names with spaces are whole."""
     lines = offered(loaded, f'x = session.documents.{verb}("docs/d')
     assert lines == [f'x = session.documents.{verb}("docs/dates and times.md']
+
+
+def test_sources_complete_by_keyword(loaded: InteractiveShell) -> None:
+    """As without it."""
+    for written in ("get(key='", "update( key = '", "delete(key='"):
+        code = f"session.documents.{written}docs/p"
+        assert offered(loaded, code) == [f"{code}umps.md"]
 
 
 def test_hostile_source_is_not_offered(loaded: InteractiveShell) -> None:

@@ -14,7 +14,7 @@ import aisdk
 from aisdk.core.results.page import Page, Rows
 from aisdk.errors import AisdkError, ConfigError, InvalidInput
 from aisdk.notebook.completion import Completion
-from aisdk.notebook.questions import reach_magics
+from aisdk.notebook.questions import keep_silent, reach_magics
 from aisdk.settings import Settings
 
 TEXTS = ["A date is parsed by strptime.", "A pump moves water.", "Dates and pumps."]
@@ -304,14 +304,24 @@ def test_config_sets_the_defaults(loaded: InteractiveShell) -> None:
         "session = 'a b'",
         "session = 'None'",
         "session = None",
+        "session = session",
+        "top_k = table",
     ],
 )
 def test_config_with_a_bad_value_changes_nothing(
-    loaded: InteractiveShell, setting: str, caplog: pytest.LogCaptureFixture
+    loaded: InteractiveShell,
+    setting: str,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It is told, the old value stays, and later settings are accepted."""
+    """It is told in one line, the old value stays, and later settings are accepted."""
+    run(loaded, "table = session.documents.list()")
+    capsys.readouterr()
     run(loaded, f"%config AisdkMagics.{setting}")
-    assert "trait of an AisdkMagics instance" in caplog.text
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("AisdkMagics keeps what it had: ")
+    assert "trait of an AisdkMagics instance" in told or "a number or a text" in told
+    assert caplog.text == ""
     assert len(run(loaded, "%rag pump")) == 2
     run(loaded, "%config AisdkMagics.top_k = 1")
     assert len(run(loaded, "%rag pump")) == 1
@@ -373,6 +383,7 @@ def test_load_twice_and_reload_leave_one_of_each(loaded: InteractiveShell) -> No
     owners = [getattr(one, "__self__", None) for one in loaded.Completer.custom_matchers]
     assert sum(isinstance(owner, Completion) for owner in owners) == 1
     assert loaded.input_transformers_cleanup.count(reach_magics) == 1
+    assert loaded.input_transformers_post.count(keep_silent) == 1
     assert len(run(loaded, "%rag pump")) == 2
     failure(loaded, "%rag -k 0 pump")
 
@@ -390,6 +401,7 @@ def test_unload_takes_all_away(shell: InteractiveShell) -> None:
             list(shell.configurables),
             list(shell.Completer.custom_matchers),
             list(shell.input_transformers_cleanup),
+            list(shell.input_transformers_post),
         )
 
     before = state()

@@ -38,6 +38,21 @@ def test_failing_magic_fails_the_run_of_nbclient() -> None:
     assert output["traceback"][1].endswith("line 1: %rag what is a date?")
 
 
+def test_refused_setting_is_one_line_and_sets_up_no_logging() -> None:
+    """What another library logs without being asked stays unseen in later cells."""
+    quiet = (
+        "import logging; log = logging.getLogger('other')\nlog.addHandler(logging.NullHandler())"
+    )
+    refused, after = "%config AisdkMagics.top_k = 0", "log.warning('unasked')"
+    ran = notebook(*GOOD, quiet, refused, after, "%config AisdkMagics.top_k")
+    NotebookClient(ran, timeout=60, kernel_name="python3").execute()
+    (told,) = ran.cells[-3].outputs
+    assert (told["name"], told["text"].count("\n")) == ("stderr", 1)
+    assert told["text"].startswith("AisdkMagics keeps what it had: The value of the 'top_k' trait")
+    assert ran.cells[-2].outputs == []
+    assert ran.cells[-1].outputs[0]["data"]["text/plain"] == "3"
+
+
 def test_failing_magic_fails_nbval(tmp_path: Path) -> None:
     """The last cells of two notebooks fail, and nothing else."""
     for name, cells in (("good", GOOD), ("bad", [*GOOD, BAD]), ("empty", [*GOOD, "%%rag"])):
@@ -74,6 +89,17 @@ def kernel() -> Iterator[Any]:
                 reply = client.execute_interactive(code, timeout=60, output_hook=lambda _: None)
                 assert reply["content"]["status"] == "ok", reply["content"]
             yield client
+
+
+@pytest.mark.parametrize(("code", "shown"), [("%rag pump", 1), ("%rag is it a pump?;", 0)])
+def test_front_end_is_shown_what_has_no_semicolon(kernel: Any, code: str, shown: int) -> None:
+    """By the messages that make an output."""
+    kinds: list[str] = []
+    kernel.execute_interactive(
+        code, timeout=60, output_hook=lambda message: kinds.append(message["msg_type"])
+    )
+    assert kinds.count("execute_result") == shown
+    assert "error" not in kinds
 
 
 @pytest.mark.parametrize(
