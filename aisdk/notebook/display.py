@@ -63,6 +63,8 @@ def _place(shell: Any, error: BaseException) -> str:
     Where no cell did, as after ``%run``, that of the user's script: ``script.py, line 2: …``.
     """
     lines = [(frame.f_code.co_filename, at) for frame, at in traceback.walk_tb(error.__traceback__)]
+    if not lines:  # it was never raised
+        return ""
     for name_of in (shell.compile.format_code_name, _script):
         for path, line in reversed(lines):
             if name := name_of(path):
