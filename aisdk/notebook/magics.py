@@ -19,7 +19,7 @@ from IPython.core.magic import (
     no_var_expand,
 )
 from IPython.display import display
-from traitlets import Enum, Int, ObjectName, TraitError, observe, validate
+from traitlets import Enum, Int, ObjectName, TraitError, validate
 
 from aisdk.core.results.page import Page, Rows
 from aisdk.core.results.text import clean_text
@@ -171,6 +171,8 @@ class AisdkMagics(Magics):
         except TypeError:  # traitlets copies what it is given
             told = "A setting is a number or a text."
         else:
+            if "session" in config.get(type(self).__name__, {}):  # also the name that it has
+                self.named = ""
             return
         line = clean_text(f"AisdkMagics keeps what it had: {' '.join(told.split())}")
         print(line, file=sys.stderr)  # noqa: T201  # the cell says what it left out
@@ -183,10 +185,6 @@ class AisdkMagics(Magics):
                 f"The 'session' trait of an AisdkMagics instance names a variable, not {name}."
             )
         return name
-
-    @observe("session")
-    def _configured(self, _: Any) -> None:
-        self.named = ""
 
     def _variable(self) -> str:
         """The variable that holds the session now."""

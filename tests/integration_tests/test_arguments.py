@@ -48,6 +48,11 @@ REFUSED: dict[str, Use] = {
     "where-endless": lambda s: s.documents.count(where={"a": {"in": range(10**30)}}),
     "list-option": lambda s: s.documents.list(wehre={"x": 1}),  # type: ignore[call-arg]  # unknown
     "many-option": lambda s: s.rag.query_many([], typo=1),  # type: ignore[call-arg]  # unknown
+    "query-value": lambda s: s.rag.query("a", 5),  # type: ignore[misc]  # by name only
+    "query-option": lambda s: s.rag.query("a", k=5),  # type: ignore[call-arg]  # unknown
+    "get-nothing": lambda s: s.documents.get(),  # type: ignore[call-arg]  # needs a key
+    "get-twice": lambda s: s.documents.get("a", key="a"),  # type: ignore[misc]  # the same again
+    "add-option": lambda s: s.documents.add(["a"], typo=1),  # type: ignore[call-overload]  # unknown
     "order-huge": lambda s: s.documents.list(order=10**5_000),  # type: ignore[typeddict-item]
     "state-array": lambda s: s.documents.list(state=np.ones(2)),  # type: ignore[typeddict-item]
     "cursor-number": lambda s: s.documents.list(cursor=5),  # type: ignore[typeddict-item]
@@ -126,11 +131,20 @@ def test_hint_of_an_unknown_option_names_those_that_are_taken(session: aisdk.Ses
     rag: Any = session.rag
     with pytest.raises(InvalidInput) as one:
         rag.query("pump", progress=False)
-    assert one.value.hint == "It takes min_score, mode, one_per_document, vector, weight."
+    assert one.value.hint == (
+        "It takes text, and by name: "
+        "top_k, where, mode, min_score, one_per_document, weight, vector."
+    )
     with pytest.raises(InvalidInput) as many:
         rag.query_many(["pump"], typo=1)
-    assert many.value.hint == "It takes min_score, mode, one_per_document, progress, weight."
-    with pytest.raises(InvalidInput, match="texts only"):
+    assert many.value.hint == (
+        "It takes queries, and by name: "
+        "top_k, where, mode, min_score, one_per_document, weight, progress."
+    )
+    with pytest.raises(InvalidInput) as none:
+        session.documents.info(1)  # type: ignore[call-arg]  # that is the point
+    assert str(none.value) == "info() was given too many values. It takes no value."
+    with pytest.raises(InvalidInput, match=r"query_many\(\) has no such option"):
         rag.query_many(["pump"], vector=[1.0])
 
 

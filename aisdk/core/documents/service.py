@@ -102,10 +102,11 @@ class DocumentsService:
               status  chunks
             0  added       1
         """
-        given = dict(options)
-        show = options.pop("progress", True)
-        strict = options.pop("raise_on_error", True)
-        load = _load_options(options)
+        given: dict[str, Any] = dict(options)
+        loading = dict(given)
+        show = loading.pop("progress", True)
+        strict = loading.pop("raise_on_error", True)
+        load = LoadOptions(**loading)
         if not wait:
             access = self.parts.access
             in_thread = self.parts.in_fetch if is_remote(what) else self.parts.in_thread
@@ -196,8 +197,6 @@ class DocumentsService:
             InvalidInput: A limit, filter, order or cursor is not acceptable.
             TenantMismatch: The cursor is of another tenant or listing.
         """
-        if options.keys() - ListOptions.__annotations__.keys():
-            raise _no_option("documents.list", ListOptions)
         _check_range("limit", limit, LIMIT)
         order = options.get("order", "source")
         column = order_column(order)
@@ -346,18 +345,6 @@ def _limits() -> Limits:
     """Those of the tenant that calls."""
     standing = current_standing()
     return Limits() if standing is None else standing.limits
-
-
-def _load_options(options: Mapping[str, Any]) -> LoadOptions:
-    try:
-        return LoadOptions(**options)
-    except TypeError:
-        raise _no_option("documents.add", AddOptions) from None
-
-
-def _no_option(verb: str, options: type[Any]) -> InvalidInput:
-    known = ", ".join(options.__annotations__)
-    return InvalidInput(f"{verb} has no such option.", hint=f"It takes: {known}.")
 
 
 def _check_range(name: str, value: Any, largest: int) -> None:

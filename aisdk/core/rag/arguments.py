@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aisdk.core.rag.searching import Request
-from aisdk.core.rag.types import ManyOptions, Mode, QueryOptions
+from aisdk.core.rag.types import Mode
 from aisdk.core.storage.filters import Where, compile_where
 from aisdk.errors import InvalidInput
 
-__all__ = ["check_options", "keyed", "request_of"]
+__all__ = ["keyed", "request_of"]
 
 LARGEST_K: Final = 1_000
 LONGEST_QUERY: Final = 100_000
@@ -27,7 +27,6 @@ def request_of(
     text: str, top_k: Any, where: Where | None, options: Mapping[str, Any]
 ) -> tuple[Request, NDArray[np.float32] | None]:
     """The checked request and the given vector."""
-    check_options(options)
     vector = _vector(options["vector"]) if options.get("vector") is not None else None
     mode = _mode(options.get("mode"), vector)
     _check_text(text, needed=mode != "dense" or vector is None)
@@ -54,17 +53,6 @@ def request_of(
         weight=weight,
     )
     return request, vector
-
-
-def check_options(options: Mapping[str, Any], *, many: bool = False) -> None:
-    """Refuses options that a search, or one of many, does not have."""
-    known = (ManyOptions if many else QueryOptions).__annotations__
-    if many and "vector" in options:
-        raise InvalidInput("query_many takes texts only.", hint="Call query for a vector.")
-    if options.keys() - known.keys():
-        raise InvalidInput(
-            "A search has no such option.", hint=f"It takes {', '.join(sorted(known))}."
-        )
 
 
 def _mode(mode: Any, vector: Any) -> Mode:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aisdk.core.lexical import Analyzer, Matcher
-from aisdk.core.rag.arguments import check_options, keyed, request_of
+from aisdk.core.rag.arguments import keyed, request_of
 from aisdk.core.rag.searching import Request, Search
 from aisdk.core.rag.store import RagStore
 from aisdk.core.rag.types import (
@@ -144,7 +144,6 @@ class RagService:
         Raises:
             InvalidInput: An argument is not acceptable.
         """
-        check_options(options, many=True)  # where there are no queries too
         show = options.pop("progress", True)
         asked = keyed(queries)
         requests = [request_of(text, top_k, where, options)[0] for _, text in asked]

@@ -19,7 +19,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import (
     Any,
     Concatenate,
@@ -37,7 +37,7 @@ from aisdk.core.results.page import AsyncPage, Page
 from aisdk.core.runtime.loop import LoopThread
 from aisdk.core.runtime.options import CallOptions, Options, call_options, changed_options
 from aisdk.core.runtime.tenancy import checked_tenant
-from aisdk.errors import TenantRequired
+from aisdk.errors import InvalidInput, TenantRequired
 
 __all__ = ["DEFAULT_OPTIONS", "Face", "administered", "blocking", "bound", "hosted", "spelled"]
 
@@ -217,12 +217,49 @@ def blocking(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., A
 def _dressed(
     face: Callable[..., Any], method: Callable[..., Any], *, drop: int
 ) -> Callable[..., Any]:
-    """``face`` with the name, docstring and signature of ``method``, less the bound tenant."""
-    functools.update_wrapper(face, method)
-    del face.__wrapped__  # type: ignore[attr-defined]  # it would bring the tenant back into help()
+    """``face`` with the name, docstring and signature of ``method``, less the bound tenant.
+
+    Arguments that the signature does not have are refused before anything is done.
+    """
     signature = inspect.signature(method)
     own, *rest = _spelled(signature, method)
+    taken = rest[drop:]
+    check = _checker(method.__name__, taken)
+
+    def verb(self: Face[Any], *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True  # as those of the face
+        check(args, kwargs)
+        return face(self, *args, **kwargs)
+
+    functools.update_wrapper(verb, method)
+    del verb.__wrapped__  # type: ignore[attr-defined]  # it would bring the tenant back into help()
     if drop:
-        face.__doc__ = _TENANT.sub("", method.__doc__ or "")
-    face.__signature__ = signature.replace(parameters=[own, *rest[drop:]])  # type: ignore[attr-defined]  # read by inspect
-    return face
+        verb.__doc__ = _TENANT.sub("", method.__doc__ or "")
+    verb.__signature__ = signature.replace(parameters=[own, *taken])  # type: ignore[attr-defined]  # read by inspect
+    return verb
+
+
+def _checker(
+    verb: str, taken: Sequence[inspect.Parameter]
+) -> Callable[[Sequence[Any], Mapping[str, Any]], None]:
+    """What refuses arguments that a verb does not take; a missing tenant is told elsewhere."""
+    named = [one.name for one in taken if one.kind is one.POSITIONAL_OR_KEYWORD]
+    names = frozenset(one.name for one in taken)
+    needed = {one.name for one in taken if one.default is one.empty}
+    others = [one.name for one in taken if one.name not in named]
+    hint = ", ".join(named) or "no value"
+    hint = f"It takes {hint}{', and by name: ' if others else ''}{', '.join(others)}."
+
+    def check(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        given = named[: len(args)]
+        if len(args) > len(named):
+            raise InvalidInput(f"{verb}() was given too many values.", hint=hint)
+        if not kwargs.keys() <= names:
+            raise InvalidInput(f"{verb}() has no such option.", hint=hint)
+        if any(name in kwargs for name in given):
+            raise InvalidInput(f"{verb}() was given an argument twice.", hint=hint)
+        missing = needed.difference(given, kwargs)
+        if missing and "tenant_id" not in missing:
+            raise InvalidInput(f"{verb}() needs {', '.join(sorted(missing))}.", hint=hint)
+
+    return check

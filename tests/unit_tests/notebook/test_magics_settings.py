@@ -34,6 +34,8 @@ def test_names_and_settings_last_until_others_are_given(
     then(f"%aisdk connect {tenant}-c", "c")
     then(f"%aisdk connect {tenant}-d --as other", "d")
     then("%config AisdkMagics.session = 'session'", "a")
+    then(f"%aisdk connect {tenant}-d --as other", "d")
+    then("%config AisdkMagics.session = 'session'", "a")  # as it is set already
     magics = shell.magics_manager.registry["AisdkMagics"]
     assert magics.top_k == 7
     assert shell.configurables.count(magics) == 1
