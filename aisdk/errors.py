@@ -75,7 +75,7 @@ class AisdkError(Exception):
     """Something went wrong in aisdk."""
 
     code: ClassVar[str] = "error"
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
     def __init__(self, message: str = "", *, hint: str = "") -> None:
         self.message = message or (type(self).__doc__ or "").partition("\n")[0]
@@ -229,6 +229,7 @@ class LimitError(AisdkError):
         self.limit = limit
         self.used = used
         self.retry_after_s, self.reset_s = wait_s
+        self.retryable = type(self).retryable and math.isfinite(self.retry_after_s)
 
 
 class RateLimited(LimitError):

@@ -30,7 +30,8 @@ class Tenant:
         held: Its documents, source → id.
         calls: What it has called, by verb.
         maybe: Of these, what was cancelled and perhaps never began.
-        tokens: What its questions cost.
+        questions: What it has asked by meaning; each is embedded once, or again when forgotten.
+        doubtful: Of these, what was cancelled and perhaps never embedded.
         reads: Calls that count against its rate of reads.
     """
 
@@ -39,8 +40,8 @@ class Tenant:
     held: dict[str, str] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     maybe: Counter[str] = field(default_factory=Counter)
-    tokens: int = 0
-    maybe_tokens: int = 0
+    questions: Counter[str] = field(default_factory=Counter)
+    doubtful: set[str] = field(default_factory=set)
     reads: int = 0
 
     def forget(self) -> None:
@@ -49,7 +50,14 @@ class Tenant:
         self.held.clear()
         self.calls.clear()
         self.maybe.clear()
-        self.tokens = self.maybe_tokens = 0
+        self.questions.clear()
+        self.doubtful.clear()
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """How many its questions cost at least and at most."""
+        sure = sum(tokens_of(text) for text in self.questions.keys() - self.doubtful)
+        return sure, sum(times * tokens_of(text) for text, times in self.questions.items())
 
 
 class Watch:
@@ -129,23 +137,25 @@ class World:
         self, tenant: Tenant, verb: str, *arguments: Any, key: str | None = None, **named: Any
     ) -> Any:
         """The same, to be awaited."""
-        self.bill(tenant, verb, arguments)
+        self.bill(tenant, verb, arguments, named.get("mode"))
         session = self.client.session(tenant.name).with_options(idempotency_key=key)
         domain, name = verb.split(".")
         return getattr(getattr(session, domain), name)(*arguments, **named)
 
-    def bill(self, tenant: Tenant, verb: str, arguments: tuple[Any, ...]) -> None:
+    def bill(
+        self, tenant: Tenant, verb: str, arguments: tuple[Any, ...] = (), mode: str | None = None
+    ) -> None:
         """Notes a call."""
         tenant.calls[verb] += 1
         tenant.reads += 1
-        if verb == "rag.query":
-            tenant.tokens += tokens_of(arguments[0])
+        if verb == "rag.query" and mode != "lexical" and len(self.modes) > 1:
+            tenant.questions[arguments[0]] += 1
 
     def doubt(self, tenant: Tenant, verb: str, arguments: tuple[Any, ...] = ()) -> None:
         """Notes that a call was cancelled."""
         tenant.maybe[verb] += 1
         if verb == "rag.query":
-            tenant.maybe_tokens += tokens_of(arguments[0])
+            tenant.doubtful.add(arguments[0])
 
     def document(self, tenant: Tenant, source: str) -> Document:
         """A document of the words that everybody's have, and the mark."""

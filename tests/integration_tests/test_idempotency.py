@@ -22,6 +22,7 @@ from aisdk.core.storage.engine import Database
 from aisdk.core.storage.idempotency import IdempotencyKeys
 from aisdk.core.usage.store import UsageStore
 from aisdk.errors import (
+    DeadlineExceeded,
     IdempotencyConflict,
     InProgress,
     InternalError,
@@ -250,6 +251,31 @@ async def test_running_request_is_said_to_run_and_its_lease_ends_with_it(
         "added"
     ]
     go_on.set()
+
+
+async def test_request_that_ran_out_of_time_gives_its_lease_back(
+    client: aisdk.Client, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, although the call has no time left: the next one does the work."""
+    await client.documents.add(tenant, ["warm up"], progress=False)
+    session = client.session(tenant).with_options(idempotency_key="late")
+    store = client._parts.documents.store
+    original, reached = store.put, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def slow(*arguments: Any) -> Any:
+        loop.call_soon_threadsafe(reached.set)
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr(store, "put", slow)
+    with pytest.raises(DeadlineExceeded):
+        await session.with_options(deadline_s=4).documents.add(["text"], progress=False)
+    assert reached.is_set()
+    assert await kept(client, tenant) == []
+    monkeypatch.setattr(store, "put", original)
+    assert [row.status for row in await session.documents.add(["text"], progress=False)] == [
+        "added"
+    ]
 
 
 async def test_long_request_renews_its_lease(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from misbehaving import EmbeddingServer
 from rivals import names
 
 import aisdk
@@ -35,9 +36,10 @@ async def used(client: aisdk.Client, tenant: str) -> dict[str, tuple[int, int]]:
 
 
 async def test_each_pays_for_what_it_asked_where_searches_are_shared(
-    client: aisdk.Client,
+    minilm_client: aisdk.Client,
 ) -> None:
-    """Forty callers of two tenants ask the same at once: one search a tenant, twenty bills each."""
+    """Forty callers of two tenants ask the same at once: twenty calls and one embedding each."""
+    client = minilm_client
     both = names()[:2]
     for name in both:
         await client.documents.add(name, [Document(f"red valve of {name}")], progress=False)
@@ -47,7 +49,7 @@ async def test_each_pays_for_what_it_asked_where_searches_are_shared(
     for name in both:
         rows = {row.verb: row for row in await client.usage.list(name)}
         assert rows["rag.query"].calls == 20
-        assert rows["rag.query"].tokens == 20 * tokens_of(QUESTION)
+        assert rows["rag.query"].tokens == tokens_of(QUESTION)
         stats = {row.namespace: row for row in await client.cache.stats(name)}
         assert stats["rag:query"].loads == 1
 
@@ -56,7 +58,16 @@ async def test_each_pays_for_what_it_asked_where_searches_are_shared(
 def quick(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[aisdk.Client]:
     """A client that stores usage every tenth of a second and gives calls two seconds."""
     monkeypatch.setattr(recorder, "EVERY_S", 0.1)
-    with aisdk.Client(Settings(home=home, embedding="none", deadline_s=2)) as client:
+    service = EmbeddingServer()
+    settings = Settings(
+        home=home,
+        deadline_s=2,
+        embedding="remote",
+        embedding_url=f"http://127.0.0.1:{service.port}/v1",
+        embedding_model="m",
+        embedding_dimension=4,
+    )
+    with service.running(), aisdk.Client(settings) as client:
         client.start()
         yield client
 

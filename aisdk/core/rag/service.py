@@ -57,7 +57,7 @@ class RagService:
         analyzer: Language → its analyzer.
         cache: Keeps the hits and the vectors of queries.
         cache_s: How long hits are kept, in seconds; 0 for not at all.
-        spend: Tenant and tokens → waits until it may ask a model for so many.
+        spend: Tenant and tokens → takes them, or waits until it may ask a model for so many.
         in_thread: Runs blocking work in a thread.
         text: Tenant and document_id → the document's text.
     """
@@ -72,7 +72,7 @@ class RagService:
     in_thread: InThread
     text: Callable[[str, str], Awaitable[str]]
 
-    @verb("rag.query", reads=True, cost=lambda text="", **_: tokens_of(text))
+    @verb("rag.query", reads=True)
     async def query(
         self,
         tenant_id: str,
@@ -152,7 +152,6 @@ class RagService:
 
         async def one(request: Request) -> Answer:
             async with free:
-                await self.spend(tenant_id, tokens_of(request.text))
                 answer = await self._found(tenant_id, request, None)
             shown.advance()
             return answer
@@ -175,7 +174,7 @@ class RagService:
         origin = Origin(partial(self.text, tenant_id), matched=matched)
         return AsyncPage(QueryHit, rows).from_origin(origin)
 
-    @verb("rag.explain", reads=True, cost=lambda text="", **_: tokens_of(text))
+    @verb("rag.explain", reads=True)
     async def explain(
         self,
         tenant_id: str,
@@ -248,6 +247,7 @@ class RagService:
         embedder = self.embedder
 
         async def make() -> bytes:
+            await self.spend(tenant_id, tokens_of(text))
             vectors = await embedder.embed([text])
             return bytes(vectors[0].astype("<f4").tobytes())
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from aisdk.core.runtime.guard import Call, Proceed
 from aisdk.core.runtime.options import MOST_RETRIES
 from aisdk.errors import DeadlineExceeded
 
-__all__ = ["DeadlineStep", "Scope", "current_scope", "remaining_s"]
+__all__ = ["DeadlineStep", "Scope", "current_scope", "remaining_s", "with_time"]
 
 
 @dataclass(slots=True)
@@ -55,6 +57,18 @@ def remaining_s() -> float | None:
     if scope is None:
         return None
     return max(0.0, scope.deadline - asyncio.get_running_loop().time())
+
+
+@contextmanager
+def with_time(seconds: float) -> Iterator[None]:
+    """Gives what follows so many seconds, though the call may have none left, to clean up."""
+    scope = _scope.get()
+    end = asyncio.get_running_loop().time() + seconds
+    token = _scope.set(scope and replace(scope, deadline=end))
+    try:
+        yield
+    finally:
+        _scope.reset(token)
 
 
 class DeadlineStep:

@@ -23,7 +23,6 @@ class Verb:
         name: Domain and method, such as ``rag.query``; also the name of its log event.
         reads: Whether it leaves the tenant's data as they are.
         bulk: Whether it may work through a whole corpus and so has the long deadline.
-        cost: Its arguments → the tokens it will ask models for; ``None`` where it asks none.
         rows: What its answer is, or has rows of, where that is kept for repetitions.
         stored: Whether what it writes is in the database.
         charged: Whether it counts against the tenant's rates.
@@ -33,7 +32,6 @@ class Verb:
     name: str
     reads: bool
     bulk: bool = False
-    cost: Callable[..., int] | None = None
     rows: type[Any] | None = None
     stored: bool = True
     charged: bool = True

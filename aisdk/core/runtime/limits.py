@@ -21,7 +21,6 @@ __all__ = [
     "LimitStep",
     "Limiter",
     "Rates",
-    "charges_of",
     "requests_charge",
     "tokens_charge",
     "tokens_of",
@@ -87,40 +86,42 @@ class Limiter:
             return await self._fallback.take(tenant_id, charges)
 
     async def charge(self, call: Call, limits: Limits) -> None:
-        """Takes what a call costs its tenant.
+        """Takes a request of its tenant's.
 
         Raises:
             RateLimited: It has used up what it may use.
         """
-        tokens = _tokens_of_call(call)
-        charges = charges_of(call, limits, tokens)
-        if charges:
-            verdict = await self.take(call.tenant_id, charges)
-            if not verdict.allowed:
-                raise refusal(verdict)
-        if tokens:
-            self._record(call.tenant_id, call.verb.name, tokens)
+        if limits.requests_per_minute is None:
+            return
+        charge = requests_charge(limits, reads=call.verb.reads, cost=1)
+        verdict = await self.take(call.tenant_id, [charge])
+        if not verdict.allowed:
+            raise refusal(verdict)
 
     async def spend(self, tenant_id: str, tokens: int) -> None:
-        """Waits until the tenant may ask a model for so many tokens.
+        """Takes so many tokens that a model is asked for.
+
+        A call that works through a corpus waits for them, and may take them in pieces.
 
         Raises:
-            RateLimited: That would take longer than the call has.
+            RateLimited: There are not so many left, or they would come later than the call ends.
         """
         standing, scope = current_standing(), current_scope()
-        if scope is not None:
-            self._record(tenant_id, scope.verb, tokens)
         rate = None if standing is None else standing.limits.tokens_per_minute
-        while rate is not None and tokens > 0:
-            piece = min(tokens, rate)
+        waits = scope is None or scope.bulk
+        left = 0 if rate is None else tokens
+        while rate is not None and left > 0:
+            piece = min(left, rate) if waits else left
             verdict = await self.take(tenant_id, [tokens_charge(rate, piece)])
             if verdict.allowed:
-                tokens -= piece
+                left -= piece
                 continue
             left_s = remaining_s()
-            if left_s is not None and verdict.retry_after_s > left_s:
+            if not waits or (left_s is not None and verdict.retry_after_s > left_s):
                 raise refusal(verdict)
             await asyncio.sleep(verdict.retry_after_s)
+        if scope is not None:
+            self._record(tenant_id, scope.verb, tokens)
 
 
 class LimitStep:
@@ -150,21 +151,6 @@ class LimitStep:
                 "Too many calls of this tenant are waiting.",
                 hint="Send less at once, or ask for a larger tier.",
             ) from None
-
-
-def charges_of(call: Call, limits: Limits, tokens: int) -> list[Charge]:
-    """What a call costs its tenant, where there are limits."""
-    charges = []
-    if limits.requests_per_minute is not None:
-        charges.append(requests_charge(limits, reads=call.verb.reads, cost=1))
-    if limits.tokens_per_minute is not None and tokens:
-        charges.append(tokens_charge(limits.tokens_per_minute, tokens))
-    return charges
-
-
-def _tokens_of_call(call: Call) -> int:
-    positional, named = call.arguments
-    return 0 if call.verb.cost is None else call.verb.cost(*positional, **named)
 
 
 def requests_charge(limits: Limits, *, reads: bool, cost: int) -> Charge:

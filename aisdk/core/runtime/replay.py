@@ -16,6 +16,7 @@ import msgpack
 
 from aisdk.core.results.page import Rows
 from aisdk.core.results.record import Shown
+from aisdk.core.runtime.deadline import with_time
 from aisdk.core.runtime.guard import Call, Proceed
 from aisdk.core.runtime.turns import InThread
 from aisdk.errors import AisdkError, IdempotencyConflict, InProgress, InvalidInput
@@ -210,7 +211,8 @@ class ReplayStep:
         except BaseException:
             with suppress(AisdkError, TimeoutError, asyncio.CancelledError):
                 async with asyncio.timeout(RELEASE_S):
-                    await self._keys.release(call.tenant_id, request.name, call.request_id)
+                    with with_time(RELEASE_S):
+                        await self._keys.release(call.tenant_id, request.name, call.request_id)
             raise
         finally:
             renewing.cancel()

@@ -22,7 +22,6 @@ class More(TypedDict, total=False):
     """Attributes of a verb that most do not set."""
 
     bulk: bool
-    cost: Callable[..., int]
     rows: type[Any]
     stored: bool
     charged: bool
@@ -46,7 +45,7 @@ def verb(name: str, *, reads: bool, **more: Unpack[More]) -> Callable[[F], F]:
     Args:
         name: ``domain.method``.
         reads: Whether the tenant's data stay as they are.
-        more: Further attributes of `Verb`; ``cost`` takes the arguments after ``tenant_id``.
+        more: Further attributes of `Verb`.
 
     Returns:
         The decorator.
