@@ -188,7 +188,7 @@ class TenantsService:
         Args:
             tenant_id: The tenant.
             tier: One of `tiers`.
-            state: ``suspended`` refuses its calls, ``active`` serves it again.
+            state: ``suspended`` refuses its calls and has jobs wait, ``active`` serves it again.
             settings: The tenant's own limits, under the names of a tier's, and its ``language``,
                 which counts when its store is made.
 
