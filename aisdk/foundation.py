@@ -64,7 +64,7 @@ class Foundation:
         return Guard(
             [
                 *self._outer_steps(self._record),
-                TenantStep(self.directory.find),
+                TenantStep(self.directory.find, self.directory.again),
                 LimitStep(self.limiter),
                 ReplayStep(keys, self.database.repeat, Kept, self.threads.thread),
             ]

@@ -26,8 +26,8 @@ Folders = Annotated[tuple[Path, ...], NoDecode]
 # Whoever writes a URL of these names no host that is connected to, but for http and https; nor
 # what this process holds itself, as fsspec's ``memory`` does.
 URL_SCHEMES: Final = (
-    *("http", "https", "data"),
-    *("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "hf"),
+    *("http", "https", "s3", "s3a", "gs", "gcs"),
+    *("az", "abfs", "abfss", "oci", "hf"),
 )
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]+")  # of one letter it would be a drive
 _HOST: Final = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")

@@ -77,7 +77,8 @@ class Parts(Foundation):
         from aisdk.core.runtime.logging import logger
 
         kinds = {"documents.add": Kind(SourceOutcome, self._add)}
-        return Runner(JobStore(self.database), kinds, logger(), host_of(self._settings.home))
+        store, host = JobStore(self.database), host_of(self._settings.home)
+        return Runner(store, kinds, logger(), host, self.directory.is_suspended)
 
     async def _add(self, *given: Any) -> Any:
         """Does a job of ``documents.add``; that domain is made later than the runner."""

@@ -141,7 +141,8 @@ async def test_failure_whose_rows_cannot_be_kept_is_told(client: aisdk.Client, t
         raise AddFailed("1 of 1", result=Rows(SourceOutcome, [outcome]))
 
     kinds = {"test": Kind(SourceOutcome, fail)}
-    runner = Runner(JobStore(client._parts.database), kinds, logger(), "here")
+    suspended = client._parts.directory.is_suspended
+    runner = Runner(JobStore(client._parts.database), kinds, logger(), "here", suspended)
     row = await ended(client, tenant, runner)
     assert (row["state"], AddFailed.code in row["error"], row["answer"]) == ("failed", True, None)
 
@@ -169,7 +170,8 @@ async def test_runner_goes_on_after_an_unexpected_error(
         return Rows(SourceOutcome, [])
 
     store = Stumbling(client._parts.database)
-    runner = Runner(store, {"test": Kind(SourceOutcome, run)}, logger(), "here")
+    suspended = client._parts.directory.is_suspended
+    runner = Runner(store, {"test": Kind(SourceOutcome, run)}, logger(), "here", suspended)
     await client.documents.info(tenant)
     others = [uuid.uuid4() for _ in range(2)]
     for other in others:

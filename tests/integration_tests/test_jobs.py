@@ -264,7 +264,10 @@ def test_error_of_a_job_keeps_its_numbers(error: AisdkError) -> None:
 def made(client: aisdk.Client) -> Callable[[Any], Runner]:
     """Makes a runner whose jobs of one verb do as they are told."""
     store = JobStore(client._parts.database)
-    return lambda run: Runner(store, {"test": Kind(SourceOutcome, run)}, logger(), "here")
+    suspended = client._parts.directory.is_suspended
+    return lambda run: Runner(
+        store, {"test": Kind(SourceOutcome, run)}, logger(), "here", suspended
+    )
 
 
 async def submitted(client: aisdk.Client, tenant: str, runner: Runner) -> uuid.UUID:

@@ -437,6 +437,21 @@ async def test_import_under_another_name_leaves_the_first_alone(
     assert await client.documents.count(tenant) == 3
 
 
+async def test_import_whose_tier_is_gone_says_how_to_make_it(
+    client: aisdk.Client, tenant: str, tmp_path: Path
+) -> None:
+    """No tier is given to an import: it is the one that the manifest names."""
+    await client.tenants.create(tenant, tier="free")
+    folder = await client.tenants.export(tenant, tmp_path / "out")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "tier": tenant}))
+    with pytest.raises(InvalidInput, match=r"There is no such tier.*tenants\.put_tier") as error:
+        await client.tenants.import_(folder, tenant_id=f"{tenant}-copy")
+    assert "Use one of" not in error.value.hint
+    await client.tenants.put_tier(Tier(tenant, *[None] * 6, weight=1.0))
+    assert (await client.tenants.import_(folder, tenant_id=f"{tenant}-copy")).tier == tenant
+
+
 async def test_empty_and_suspended_tenant_can_be_moved(
     client: aisdk.Client, tenant: str, tmp_path: Path
 ) -> None:

@@ -192,7 +192,7 @@ DEFAULTS: Final = {
     "embedding_api_key": None,
     "minilm_path": None,
     "url_schemes": (
-        *("http", "https", "data", "s3", "s3a", "gs", "gcs"),
+        *("http", "https", "s3", "s3a", "gs", "gcs"),
         *("az", "abfs", "abfss", "oci", "hf"),
     ),
     "url_hosts": (),

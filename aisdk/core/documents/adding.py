@@ -10,26 +10,25 @@ from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic_core import to_json
-
 from aisdk.core.documents.access import Access
-from aisdk.core.documents.chunking import CHUNKER_VERSION, Span, split
+from aisdk.core.documents.chunking import CHUNKER_VERSION
 from aisdk.core.documents.context import searchable_texts
 from aisdk.core.documents.loading import count_sources, enumerate_sources, is_remote
-from aisdk.core.documents.names import shortened, storable, written
-from aisdk.core.documents.sources import LoadOptions, Parsed, Source
+from aisdk.core.documents.names import shortened, written
+from aisdk.core.documents.preparing import Prepared, Read, document_row, prepare_all
+from aisdk.core.documents.sources import LoadOptions, Source
 from aisdk.core.documents.store import DocumentStore, Known
-from aisdk.core.documents.types import Batch, ChunkRow, DocumentRow, Embedder, StoreInfo
+from aisdk.core.documents.types import Batch, ChunkRow, Embedder, StoreInfo
 from aisdk.core.documents.urls import UrlSource
 from aisdk.core.documents.writing import index_batch
 from aisdk.core.lexical import ANALYZER_VERSION, Analyzer
 from aisdk.core.results.progress import Progress, ProgressFactory, stoppable
 from aisdk.core.runtime.guard import Limits
 from aisdk.core.runtime.limits import tokens_of
-from aisdk.core.runtime.tenancy import current_standing
+from aisdk.core.runtime.tenancy import current_standing, present_standing
 from aisdk.core.runtime.together import together
 from aisdk.core.runtime.turns import InThread
-from aisdk.errors import AisdkError, EmbeddingMismatch, QuotaExceeded, Unreadable
+from aisdk.errors import AisdkError, EmbeddingMismatch, QuotaExceeded, TenantSuspended, Unreadable
 
 __all__ = ["Adding", "Parts", "document_id_of"]
 
@@ -40,7 +39,6 @@ FIRST_CHUNKS: Final = 64  # small, so that progress shows early; each batch is t
 BATCH_CHUNKS: Final = 512
 SLICE: Final = 64
 PARALLEL: Final = 2
-LONGEST_TITLE: Final = 2_000
 GO_ON: Final = "what was added stays, add again to go on"
 
 Outcome = tuple[str, str, str | None, int, int, float, str | None, str | None]
@@ -71,29 +69,6 @@ class Parts:
     in_fetch: InThread
 
 
-@dataclass(slots=True)
-class _Read:
-    """A source that was read, or why it could not be."""
-
-    source: Source
-    place: int
-    document_id: UUID
-    data: bytes | None = None
-    key: bytes = b""
-    size_bytes: int = 0
-    milliseconds: float = 0.0
-    error: AisdkError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A source that is parsed and cut, on its way into a batch."""
-
-    read: _Read
-    parsed: Parsed
-    spans: Sequence[Span]
-
-
 class Adding:
     """One run of ``documents.add`` for one tenant.
 
@@ -107,7 +82,7 @@ class Adding:
         self._parts = parts
         self._tenant_id = tenant_id
         self._outcomes: list[Outcome] = []
-        self._batch: list[_Prepared] = []
+        self._batch: list[Prepared] = []
         self._chunks = 0
         self._enough = min(FIRST_CHUNKS, BATCH_CHUNKS)
         self._seen: dict[str, bytes] = {}
@@ -124,6 +99,7 @@ class Adding:
         Raises:
             InvalidInput: ``what`` is nothing that can be added.
             EmbeddingMismatch: The store holds vectors of another model.
+            TenantSuspended: The tenant was suspended meanwhile; what is stored is told.
         """
         info = await self._store.open(self._tenant_id, self._language)
         self._check_model(info)
@@ -135,17 +111,31 @@ class Adding:
         self._progress: Progress = progress("Adding documents", "documents", total)
         with stoppable(self._progress, self._told, GO_ON):
             try:
-                is_last = False
-                while not is_last:
-                    group, is_last = await read(self._read_group, sources)
-                    if is_last:
-                        self._progress.grow(len(self._outcomes))
-                    await self._add_group(group)
-                await self._flush()
-                await self._stored()
-            finally:  # an interrupt too
-                await self._abandon()
+                await self._take(read, sources)
+            except TenantSuspended:
+                told = f"The tenant is suspended; {self._told()}."
+                raise TenantSuspended(told, hint=f"Once it is active: {GO_ON}.") from None
         return self._outcomes
+
+    async def _take(self, read: InThread, sources: Iterator[Source]) -> None:
+        """Takes the sources in, group after group."""
+        try:
+            is_last = False
+            while not is_last:
+                group, is_last = await read(self._read_group, sources)
+                if is_last:
+                    self._progress.grow(len(self._outcomes))
+                await self._add_group(group)
+            await self._flush()
+            await self._stored()
+        finally:  # an interrupt too
+            await self._abandon()
+
+    async def _renew(self) -> None:
+        """Asks how the tenant stands by now: its quotas count, and whether it is served."""
+        standing = await present_standing()
+        if standing is not None:
+            self._room = standing.limits
 
     def _told(self) -> str:
         return f"{sum(outcome[1] != 'failed' for outcome in self._outcomes):,} documents are stored"
@@ -163,12 +153,12 @@ class Adding:
         model = self._parts.embedder.model if self._parts.embedder else ""
         return f"{CHUNKER_VERSION}|{ANALYZER_VERSION}|{language}|{model}".encode()
 
-    def _read_group(self, sources: Iterator[Source]) -> tuple[list[_Read], bool]:
+    def _read_group(self, sources: Iterator[Source]) -> tuple[list[Read], bool]:
         """Reads sources until the group is full, or none is left, which it tells.
 
         Keeps the bytes of small ones only.
         """
-        group: list[_Read] = []
+        group: list[Read] = []
         held, is_last = 0, False
         while len(group) < GROUP_SOURCES and held < GROUP_BYTES:
             source = next(sources, None)
@@ -181,9 +171,9 @@ class Adding:
         self._outcomes += [_pending(read) for read in group]
         return group, is_last
 
-    def _read(self, source: Source, place: int) -> _Read:
+    def _read(self, source: Source, place: int) -> Read:
         started = time.perf_counter()
-        read = _Read(source, place, document_id_of(self._tenant_id, source.source))
+        read = Read(source, place, document_id_of(self._tenant_id, source.source))
         try:
             data = source.read()
             read.key = blake2b(source.content_key(data) + self._salt, digest_size=32).digest()
@@ -195,10 +185,11 @@ class Adding:
         read.milliseconds = (time.perf_counter() - started) * 1000
         return read
 
-    async def _add_group(self, group: Sequence[_Read]) -> None:
+    async def _add_group(self, group: Sequence[Read]) -> None:
         """Leaves alone what is stored already and takes the rest through the stages."""
+        await self._renew()
         known = await self._store.known(self._tenant_id, [read.document_id for read in group])
-        todo: list[_Read] = []
+        todo: list[Read] = []
         unchanged = 0
         for read in group:
             again = self._mark_again(read)
@@ -215,6 +206,7 @@ class Adding:
             await self._fail(_refused(read) for read in todo)
             return
         for start in range(0, len(todo), SLICE):
+            await self._renew()
             prepared, failed = await self._prepare_slice(todo[start : start + SLICE])
             await self._fail(failed)
             for item in prepared:
@@ -224,7 +216,7 @@ class Adding:
                     await self._flush()
                     self._enough = min(2 * self._enough, BATCH_CHUNKS)
 
-    def _mark_again(self, read: _Read) -> bool:
+    def _mark_again(self, read: Read) -> bool:
         """Whether this run met the same source with the same content; other content is an error."""
         name = read.source.source
         if name not in self._seen:
@@ -238,21 +230,21 @@ class Adding:
             )
         return True
 
-    async def _prepare_slice(self, reads: Sequence[_Read]) -> tuple[list[_Prepared], list[_Read]]:
+    async def _prepare_slice(self, reads: Sequence[Read]) -> tuple[list[Prepared], list[Read]]:
         """Parses and cuts a few sources side by side in threads."""
         parts = await together(
             *(
-                self._parts.in_thread(_prepare_all, reads[start::PARALLEL])
+                self._parts.in_thread(prepare_all, reads[start::PARALLEL])
                 for start in range(PARALLEL)
             )
         )
         done = sorted((item for part in parts for item in part), key=lambda item: item[0].place)
         prepared = [
-            _Prepared(read, parsed, spans) for read, parsed, spans in done if parsed is not None
+            Prepared(read, parsed, spans) for read, parsed, spans in done if parsed is not None
         ]
         return prepared, [read for read, parsed, _ in done if parsed is None]
 
-    async def _fail(self, reads: Iterable[_Read]) -> None:
+    async def _fail(self, reads: Iterable[Read]) -> None:
         """Notes sources that could not be added; what was stored of them before stays."""
         failures = []
         for read in reads:
@@ -267,12 +259,13 @@ class Adding:
         waiting, self._batch, self._chunks = self._batch, [], 0
         if not waiting:
             return
+        await self._renew()
         batch = await self._embedded(waiting)
         await self._stored()
         self._storing = asyncio.create_task(self._put(waiting, batch))
 
-    async def _embedded(self, waiting: Sequence[_Prepared]) -> Batch:
-        rows = [_document_row(item) for item in waiting]
+    async def _embedded(self, waiting: Sequence[Prepared]) -> Batch:
+        rows = [document_row(item) for item in waiting]
         chunks = [
             ChunkRow(
                 place, span.start, span.end, span.heading, item.parsed.text[span.start : span.end]
@@ -288,7 +281,7 @@ class Adding:
         vectors = await embedder.embed(texts)
         return Batch(rows, chunks, vectors, embedder.model)
 
-    async def _put(self, waiting: Sequence[_Prepared], batch: Batch) -> None:
+    async def _put(self, waiting: Sequence[Prepared], batch: Batch) -> None:
         segment = await self._parts.in_thread(index_batch, batch, self._analyzer)
         put = await self._store.put(self._tenant_id, batch, segment, self._room)
         stored = [item for item in waiting if item.read.document_id not in put.refused]
@@ -320,7 +313,7 @@ class Adding:
 
     def _settle(
         self,
-        read: _Read,
+        read: Read,
         status: str,
         chunks: int,
         code: str | None = None,
@@ -345,53 +338,18 @@ def document_id_of(tenant_id: str, source: str) -> UUID:
     return UUID(bytes=blake2b(name, digest_size=16).digest())
 
 
-def _refused(read: _Read) -> _Read:
+def _refused(read: Read) -> Read:
     read.error = QuotaExceeded(hint="Delete documents, or ask for a larger tier.")
     return read
 
 
-def _pending(read: _Read) -> Outcome:
+def _pending(read: Read) -> Outcome:
     name = written(read.source.source)
     return (name, "failed", None, 0, read.size_bytes, 0.0, "interrupted", None)
 
 
-def _is_same(known: Known | None, read: _Read) -> bool:
+def _is_same(known: Known | None, read: Read) -> bool:
     return known is not None and known.ready and known.content_key == read.key
-
-
-def _prepare_all(reads: Iterable[_Read]) -> list[tuple[_Read, Parsed | None, Sequence[Span]]]:
-    return [(read, *_prepare(read)) for read in reads]
-
-
-def _prepare(read: _Read) -> tuple[Parsed | None, Sequence[Span]]:
-    """Parses and cuts one source; ``None`` with the error noted where that fails."""
-    if read.error is not None:
-        return None, ()
-    started = time.perf_counter()
-    try:
-        data = read.data if read.data is not None else read.source.read()
-        parsed = read.source.parse(data)
-        storable(read.source.source)
-        spans = split(parsed.text, kind=parsed.kind)
-    except AisdkError as error:
-        read.error = error
-        return None, ()
-    finally:
-        read.data = None
-        read.milliseconds += (time.perf_counter() - started) * 1000
-    return parsed, spans
-
-
-def _document_row(item: _Prepared) -> DocumentRow:
-    read, parsed = item.read, item.parsed
-    return DocumentRow(
-        document_id=read.document_id,
-        source=storable(read.source.source),
-        title=parsed.title[:LONGEST_TITLE],
-        metadata=to_json(parsed.metadata).decode(),
-        content_key=read.key,
-        size_bytes=read.size_bytes,
-    )
 
 
 def _reason(error: AisdkError | None) -> str:

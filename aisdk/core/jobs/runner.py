@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import Context
 from typing import Any, Final
@@ -16,7 +16,7 @@ from aisdk.core.jobs.store import JobStore
 from aisdk.core.jobs.types import NUMBERS, Claimed, Kind
 from aisdk.core.results.page import Rows
 from aisdk.core.results.progress import Counted
-from aisdk.errors import AisdkError, InternalError
+from aisdk.errors import AisdkError, InternalError, TenantSuspended
 
 __all__ = ["Runner"]
 
@@ -26,6 +26,7 @@ LEASE_S: Final = 15.0
 RELEASE_S: Final = 2.0
 MOST_ATTEMPTS: Final = 10
 LONGEST_WAIT_S: Final = 60.0
+SUSPENDED_S: Final = 5.0  # after which it is asked again whether the tenant is active
 
 
 class Runner:
@@ -33,13 +34,14 @@ class Runner:
 
     A job is leased to whoever works on it, and the lease renewed each second. When a process dies,
     its leases end, and the next client that looks after the tenant goes on: one at the same place
-    where the job needs files. Used on one event loop.
+    where the job needs files. While a tenant is suspended its jobs wait. Used on one event loop.
 
     Args:
         store: The jobs.
         kinds: Verb → how its work is done.
         log: Where failures are told.
         host: The place whose files the jobs may need, as ``host_of`` names it.
+        is_suspended: Tells it of a tenant.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class Runner:
         kinds: Mapping[str, Kind],
         log: structlog.stdlib.BoundLogger,
         host: str,
+        is_suspended: Callable[[str], Awaitable[bool]],
     ) -> None:
         self.kinds = kinds
         self.host = host
         self._store = store
         self._log = log
+        self._is_suspended = is_suspended
         self._holder = uuid.uuid4().hex
         self._wanted: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -118,11 +122,15 @@ class Runner:
     async def _work(self, tenant_id: str) -> float | None:
         """Does a job if one is free; in how many seconds to look again."""
         async with self._slots:
-            job = await self._store.claim(tenant_id, self._holder, self.host, LEASE_S)
-            if job is not None:
-                await self._do(tenant_id, job)
+            suspended = await self._is_suspended(tenant_id)
+            if not suspended:
+                job = await self._store.claim(tenant_id, self._holder, self.host, LEASE_S)
+                if job is not None:
+                    await self._do(tenant_id, job)
         left_s = await self._store.next_s(tenant_id, self.host)
-        return None if left_s is None else min(max(left_s, 0.0), LEASE_S)
+        if left_s is None:
+            return None
+        return SUSPENDED_S if suspended else min(max(left_s, 0.0), LEASE_S)
 
     async def _do(self, tenant_id: str, job: Claimed) -> None:
         """Runs a job while it is ours, and keeps what came of it."""
@@ -135,7 +143,9 @@ class Runner:
                     if not await self._store.beat(tenant_id, held, counted.count, LEASE_S):
                         return  # cancelled, erased, or taken over
             answer, error = work.result()
-            if error is not None and error.retryable and job.attempts < MOST_ATTEMPTS:
+            if isinstance(error, TenantSuspended):
+                await self._store.release(tenant_id, held, 0.0)
+            elif error is not None and error.retryable and job.attempts < MOST_ATTEMPTS:
                 wait_s = min(getattr(error, "retry_after_s", BEAT_S * job.attempts), LONGEST_WAIT_S)
                 await self._store.release(tenant_id, held, wait_s)
             else:

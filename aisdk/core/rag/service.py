@@ -32,6 +32,7 @@ from aisdk.core.results.progress import Later, fitting, silent, stoppable
 from aisdk.core.runtime.cached import Cache, digest
 from aisdk.core.runtime.guard import Guard
 from aisdk.core.runtime.limits import tokens_of
+from aisdk.core.runtime.tenancy import present_standing
 from aisdk.core.runtime.together import together
 from aisdk.core.runtime.turns import InThread
 from aisdk.core.runtime.verb import verb
@@ -152,6 +153,7 @@ class RagService:
 
         async def one(request: Request) -> Answer:
             async with free:
+                await present_standing()
                 answer = await self._found(tenant_id, request, None)
             shown.advance()
             return answer

@@ -48,20 +48,32 @@ class Directory:
         self._changes = 0
 
     async def find(self, tenant_id: str) -> Standing:
-        """How the tenant stands.
+        """How the tenant stands, registered now where that is for us to do.
 
         Raises:
             TenantUnknown: It is not registered.
         """
+        return _known(await self._standing(tenant_id, enroll=self._enroll is not None))
+
+    async def again(self, tenant_id: str) -> Standing:
+        """How a tenant stands that was found before.
+
+        Raises:
+            TenantUnknown: It was erased meanwhile, and is not registered again.
+        """
+        return _known(await self._standing(tenant_id, enroll=False))
+
+    async def is_suspended(self, tenant_id: str) -> bool:
+        """Whether the tenant is registered and not served."""
+        standing = await self._standing(tenant_id, enroll=False)
+        return standing is not None and not standing.active
+
+    async def _standing(self, tenant_id: str, *, enroll: bool) -> Standing | None:
         held = self._held.get(tenant_id)
-        if held is None or held[0] < time.monotonic():
-            key = (tenant_id, self._changes)  # whoever asked before a change is not joined
-            standing = await self._flights.run(key, lambda: self._look_up(tenant_id))
-        else:
-            standing = held[1]
-        if standing is None:
-            raise TenantUnknown(hint=UNKNOWN_HINT)
-        return standing
+        if held is not None and held[0] >= time.monotonic() and not (enroll and held[1] is None):
+            return held[1]
+        key = (tenant_id, enroll, self._changes)  # whoever asked before a change is not joined
+        return await self._flights.run(key, lambda: self._look_up(tenant_id, enroll))
 
     def since(self, tenant_id: str) -> float | None:
         """When the tenant was registered that was found last, where that is remembered."""
@@ -76,10 +88,10 @@ class Directory:
         else:
             self._held.pop(tenant_id, None)
 
-    async def _look_up(self, tenant_id: str) -> Standing | None:
+    async def _look_up(self, tenant_id: str, enroll: bool) -> Standing | None:
         changes = self._changes
         standing = await self._read(tenant_id)
-        if standing is None and self._enroll is not None:
+        if standing is None and enroll and self._enroll is not None:
             await self._enroll(tenant_id)
             standing = await self._read(tenant_id)
         if changes != self._changes:
@@ -94,6 +106,12 @@ class Directory:
     async def _read(self, tenant_id: str) -> Standing | None:
         rows = await self._database.fetch(STANDING, tenant_id)
         return standing_of(rows[0]) if rows else None
+
+
+def _known(standing: Standing | None) -> Standing:
+    if standing is None:
+        raise TenantUnknown(hint=UNKNOWN_HINT)
+    return standing
 
 
 def standing_of(row: Mapping[str, Any]) -> Standing:

@@ -188,7 +188,7 @@ class TenantsService:
         Args:
             tenant_id: The tenant.
             tier: One of `tiers`.
-            state: ``suspended`` refuses its calls, ``active`` serves it again.
+            state: ``suspended`` refuses its calls and has jobs wait, ``active`` serves it again.
             settings: The tenant's own limits, under the names of a tier's, and its ``language``,
                 which counts when its store is made.
 
@@ -332,7 +332,7 @@ class TenantsService:
 
     async def _begin_import(self, tenant_id: str, tier: str, settings: Mapping[str, JSON]) -> None:
         checked_tenant(tenant_id)
-        await self._check_tier(tier)
+        await self._check_tier(tier, "Make it with tenants.put_tier; manifest.json names it.")
         checked = self._checked_settings(settings)
         if not await self.store.enroll(tenant_id, tier, checked, "suspended"):
             raise Conflict(
@@ -345,10 +345,10 @@ class TenantsService:
             raise TenantUnknown(hint=UNKNOWN_HINT)
         return make_item(TenantInfo, row)
 
-    async def _check_tier(self, tier: Any) -> None:
+    async def _check_tier(self, tier: Any, hint: str = "Use one of: {}.") -> None:
         known = [row[0] for row in await self.store.tiers()]
         if not isinstance(tier, str) or tier not in known:
-            raise InvalidInput("There is no such tier.", hint=f"Use one of: {', '.join(known)}.")
+            raise InvalidInput("There is no such tier.", hint=hint.format(", ".join(known)))
 
     def _checked_settings(self, settings: Any) -> dict[str, JSON]:
         if not isinstance(settings, Mapping):

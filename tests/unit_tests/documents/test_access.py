@@ -240,6 +240,11 @@ def test_url_schemes_by_default_are_known_and_name_no_host() -> None:
     held = {"memory", "local", "file", "cached", "dir", "generic", "reference"}  # by this process
     assert held & known
     assert not held & set(URL_SCHEMES)
+    assert "data" not in URL_SCHEMES  # whose URLs hold what a list of texts takes as it is
+    with pytest.raises(InvalidInput, match="wrap it in a list"):
+        sources("data:text/plain;base64,aGVsbG8=")
+    with pytest.raises(InvalidInput, match="scheme are not allowed"):
+        sources("zip://a.txt::data:application/zip;base64,AAAA")
     with pytest.raises(InvalidInput) as error:
         sources("memory://another/tenant.txt")
     assert getattr(error.value, "reason", "") == "scheme_refused"
