@@ -117,6 +117,16 @@ async def test_large_value_is_not_kept(cache: Cache, tenant: str) -> None:
     assert make.times == 2
 
 
+async def test_what_is_no_bytes_is_handed_out(cache: Cache, tenant: str, log: LogCapture) -> None:
+    """And made again; the log says that it was not kept."""
+    made: Any = Made()
+    made.value = [2**64]
+    for _ in range(2):
+        assert await cache.get_or_make((tenant, KIND, "odd"), made, ttl_s=60) is made.value
+    assert made.times == 2
+    assert [entry["event"] for entry in log.entries] == ["cache.not_kept"] * 2
+
+
 async def test_empty_answer_is_kept_too(cache: Cache, tenant: str) -> None:
     """That there is nothing need not be found out again."""
     make = Made(b"")

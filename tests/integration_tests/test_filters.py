@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -181,3 +182,28 @@ def test_dates_and_numpy_values_compare(session: aisdk.Session) -> None:
     assert count(where={"year": np.int64(2024)}) == 1
     assert count(where={"year": {"in": [np.float64(2024.0)]}}) == 1
     assert count(where=None) == count(where={}) == 1
+
+
+LARGE: Final[list[int]] = [2**63, 2**64, -(2**63), -(2**64), 10**40, 2**63 - 1, 1 - 2**63]
+
+
+@pytest.mark.parametrize("number", LARGE)
+def test_integer_of_any_size_finds_what_was_stored_with_it(
+    session: aisdk.Session, number: int
+) -> None:
+    """Beyond 64 bits it is kept as text; a float as large is found too."""
+    for source, value in (("a", number), ("b", [number]), ("c", 2 * number), ("d", float(number))):
+        session.documents.add([Document("x", source, metadata={"n": value})], progress=False)
+
+    def found(test: Any) -> str:
+        page = session.documents.list(where={"n": test})
+        return "".join(sorted(row.source for row in page))
+
+    same = "ad" if Decimal(str(float(number))) == number else "a"  # floats are kept as written
+    assert found(number) == found({"=": number}) == found({"in": [number, None]}) == same
+    assert (
+        found({"!=": number}) == found({"not in": [number]}) == "".join(sorted({*"abcd"} - {*same}))
+    )
+    assert found({"contains": number}) == "b"
+    if type(session.documents.get("a").metadata["n"]) is str:
+        assert found({">": -(10**50), "<": 10**50}) == "d"

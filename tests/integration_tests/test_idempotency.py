@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -567,6 +570,13 @@ def test_iterator_has_no_fixed_content(session: aisdk.Session) -> None:
         keyed(session).documents.add((text for text in ["a"]), progress=False)
 
 
+def frame_of(*names: str) -> pd.DataFrame:
+    """Two rows under these names, which may be alike."""
+    return pd.DataFrame(
+        [[f"{name} {n} {row}" for n, name in enumerate(names)] for row in (0, 1)], columns=[*names]
+    )
+
+
 SAME: list[tuple[Any, Any]] = [
     ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
     ([1, "x", None], (1, "x", None)),
@@ -574,6 +584,15 @@ SAME: list[tuple[Any, Any]] = [
     (Document("x", source="s"), Document("x", source="s")),
     (pd.DataFrame({"text": ["a"]}), pd.DataFrame({"text": ["a"]})),
     (Path("a/b"), Path("a/b")),
+    (frozenset([frozenset([0, 8]), frozenset([1])]), {frozenset([8, 0]), frozenset([1])}),
+    (uuid.UUID(int=1), uuid.UUID(int=1)),
+    (Decimal("1.50"), Decimal("1.50")),
+    ([timedelta(1), pd.Timedelta(1), time(1)], [timedelta(1), pd.Timedelta(1), time(1)]),
+    ([pd.NA, pd.NaT], (pd.NA, pd.NaT)),
+    (
+        pd.DataFrame({"n": [1, None]}).convert_dtypes(),
+        pd.DataFrame({"n": [1, None]}, dtype="Int64"),
+    ),
 ]
 OTHER: list[tuple[Any, Any]] = [
     (1, True),
@@ -586,6 +605,27 @@ OTHER: list[tuple[Any, Any]] = [
     (Document("x", source="s"), Document("x", source="t")),
     (pd.DataFrame({"text": ["a"]}), pd.DataFrame({"text": ["b"]})),
     (pd.DataFrame({"text": ["a"]}), pd.DataFrame({"other": ["a"]})),
+    (uuid.UUID(int=1), uuid.UUID(int=2)),
+    (uuid.UUID(int=1), str(uuid.UUID(int=1))),
+    (Decimal("1.5"), Decimal("1.50")),
+    (Decimal(1), 1),
+    (timedelta(1), timedelta(2)),
+    (pd.Timedelta(1), pd.Timedelta(2)),
+    (time(1), time(2)),
+    (pd.NA, None),
+    (pd.NA, pd.NaT),
+    ({1}, {2}),
+    ({1}, {1, 2}),
+    (frame_of("text", "text"), frame_of("text", "other")),
+    (frame_of("text", "text"), frame_of("text", "text").iloc[:, ::-1]),
+    (frame_of("a", "b"), frame_of("a", "b").set_index("a", drop=False)),
+    (frame_of("a", "b").set_index("a"), frame_of("a", "b").set_index("b")),
+    (frame_of("a", "b"), frame_of("a", "b").iloc[::-1].reset_index(drop=True)),
+    (frame_of("a", "b"), frame_of("a", "b").iloc[:1]),
+    (
+        pd.DataFrame({"x": pd.to_timedelta([1], "s")}),
+        pd.DataFrame({"x": pd.to_timedelta([2], "s")}),
+    ),
 ]
 
 
@@ -599,6 +639,61 @@ def test_same_content_has_the_same_fingerprint(one: Any, two: Any) -> None:
 def test_other_content_has_another_fingerprint(one: Any, two: Any) -> None:
     """However alike it looks."""
     assert fingerprint(one) != fingerprint(two)
+
+
+ODD: dict[str, Callable[[int], Any]] = {
+    "uuid": lambda n: uuid.UUID(int=n),
+    "decimal": Decimal,
+    "timedelta": timedelta,
+    "time": lambda n: time(hour=n),
+    "missing": lambda n: [pd.NA, n],
+    "keys": lambda n: {uuid.UUID(int=n): {1, "a"}},
+}
+FRAMES: dict[str, Callable[[int], pd.DataFrame]] = {
+    "durations": lambda n: pd.DataFrame({"text": ["a"], "n": pd.to_timedelta([n], unit="s")}),
+    "missing": lambda n: pd.DataFrame({"text": ["a", "b"], "n": [n, None]}).convert_dtypes(),
+    "index of a column": lambda n: pd.DataFrame({"text": ["a"], "n": [n]}).set_index(
+        "n", drop=False
+    ),
+    "index called as a column": lambda n: pd.DataFrame({"text": ["a"], "index": [n]}),
+    "columns alike": lambda n: pd.DataFrame([["a", 1, n]], columns=["text", "n", "n"]),
+    "rows of several labels": lambda n: pd.DataFrame({"text": ["a"], "b": n}).set_index(
+        ["b", "text"], drop=False
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(lambda n, odd=odd: [Document("a", "s", metadata={"x": odd(n)})] for odd in ODD.values()),
+        *FRAMES.values(),
+    ],
+    ids=[*(f"metadata: {name}" for name in ODD), *(f"frame: {name}" for name in FRAMES)],
+)
+def test_what_is_added_without_a_key_is_added_with_one(
+    session: aisdk.Session, make: Callable[[int], Any]
+) -> None:
+    """The same is the same request, and anything else another."""
+    once = keyed(session)
+    named = {"text": "text"} if isinstance(make(1), pd.DataFrame) else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = once.documents.add(make(1), progress=False, **named)
+        assert {row.status for row in first} == {"added"}
+        assert list(once.documents.add(make(1), progress=False, **named)) == list(first)
+        with pytest.raises(IdempotencyConflict):
+            once.documents.add(make(2), progress=False, **named)
+
+
+def test_request_with_too_much_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what to do; of other things without a fixed content too."""
+    monkeypatch.setattr(replay, "MOST_PIECES", 10)
+    with pytest.raises(InvalidInput, match=r"10 values.*in parts"):
+        fingerprint(list(range(20)))
+    for odd in (object(), pd.Period("2024-01"), 1j, iter([1])):
+        with pytest.raises(InvalidInput, match=r"list instead of an iterator.*as text"):
+            fingerprint(odd)
 
 
 def test_keys_survive_in_new_sessions(client: aisdk.Client, tenant: str) -> None:

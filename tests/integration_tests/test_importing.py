@@ -6,10 +6,14 @@ import asyncio
 import json
 import os
 import stat
+import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import aisdk
@@ -107,6 +111,37 @@ async def stored(client: aisdk.Client, tenant: str) -> list[Any]:
             return [tuple(row) for row in await connection.fetch(query, tenant)]
 
     return await client._portal.hop(read)
+
+
+async def test_number_that_no_float_holds_is_not_imported(
+    client: aisdk.Client, tenant: str, tmp_path: Path
+) -> None:
+    """The largest float is; what is above it would be read as infinite."""
+    await client.documents.add(tenant, texts(1), progress=False)
+    folder = await client.tenants.export(tenant, tmp_path / "out")
+    largest = int(sys.float_info.max)
+    for number, copy in ((largest, f"{tenant}-copy"), (2**1024 - 1, f"{tenant}-other")):
+        set_metadata(folder, f'{{"n": {number}}}')
+        if number > largest:
+            with pytest.raises(InvalidInput, match="cannot be stored"):
+                await client.tenants.import_(folder, tenant_id=copy)
+            continue
+        await client.tenants.import_(folder, tenant_id=copy)
+        (found,) = await client.documents.list(copy)
+        assert found.metadata == {"n": sys.float_info.max}
+        assert type(found.metadata["n"]) is float
+
+
+def set_metadata(folder: Path, text: str) -> None:
+    """Gives the documents of an export other metadata, and the manifest their digest."""
+    path, about = folder / "documents.parquet", folder / "manifest.json"
+    table = pq.read_table(path)
+    place = table.column_names.index("metadata")
+    column = pa.array([text] * len(table), table.schema.field(place).type)
+    pq.write_table(table.set_column(place, table.schema.field(place), column), path)
+    manifest = json.loads(about.read_text("utf-8"))
+    manifest["files"][path.name]["sha256"] = sha256(path.read_bytes()).hexdigest()
+    about.write_text(json.dumps(manifest), "utf-8")
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "documents.parquet"])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import aisdk
 from aisdk import Document
+from aisdk.core.rag.store import RagStore
 from aisdk.errors import EmbeddingMismatch, InvalidInput
 
 TEXTS = {
@@ -159,3 +163,39 @@ def test_query_without_embedder_searches_words(session: aisdk.Session) -> None:
     assert session.rag.query("pump")[0].lexical_score > 0
     with pytest.raises(InvalidInput, match="AISDK_MINILM_PATH"):
         session.rag.query("pump", mode="dense")
+
+
+LARGE = [6.02214076e23, 1e20, -1e308, 2.0**63, 2.0**64, -(2.0**64), 2**63 - 1, -(2**63) + 1]
+
+
+def test_large_numbers_in_metadata_are_found(session: aisdk.Session) -> None:
+    """Asked twice, of the store and of the cache, they are what was added; so in listings."""
+    session.documents.add([Document("one mole", "d", metadata={"v": LARGE})], progress=False)
+    rag = session.rag
+    pages: list[Any] = [rag.query("mole"), rag.query("mole"), rag.query_many(["mole"])]
+    pages += [session.documents.list(), [session.documents.get("d")]]
+    for page in pages:
+        values: Any = page[0].metadata["v"]
+        assert [(type(value), value) for value in values] == [(type(v), v) for v in LARGE]
+    for frame in (page.to_frame() for page in pages[:4]):
+        assert frame["metadata"][0] == {"v": LARGE}
+
+
+def test_hits_that_cannot_be_kept_are_found(
+    session: aisdk.Session, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are searched each time, and the log says so without showing them."""
+    session.documents.add([Document("one mole", "d")], progress=False)
+    hits = RagStore.hits
+
+    async def odd(*given: Any) -> dict[int, Any]:
+        found = await hits(*given)
+        return {place: (*tuple(row)[:-1], {"secret": 2**64}) for place, row in found.items()}
+
+    monkeypatch.setattr(RagStore, "hits", odd)
+    with caplog.at_level(logging.WARNING, logger="aisdk"):
+        for _ in range(2):
+            assert session.rag.query("mole")[0].metadata == {"secret": 2**64}
+    told = [record for record in caplog.records if record.getMessage() == "cache.not_kept"]
+    assert [record.namespace for record in told] == ["rag:query"] * 2  # type: ignore[attr-defined]  # a field of ours
+    assert "secret" not in caplog.text

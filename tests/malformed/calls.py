@@ -125,11 +125,20 @@ def cursor_of(rng: Random, stage: Stage) -> Any:
 
 
 def metadata(rng: Random, stage: Stage) -> Call:
-    """Metadata as ``add`` and ``update`` check it."""
+    """Metadata as ``add`` and ``update`` check it; some are stored and found again."""
     given = rng.choice((nested, odd))(rng, stage.canary)
     if rng.random() < 0.7:
         given = {text(rng, "key"): odd(rng, stage.canary) for _ in range(3)}
-    return lambda: checked_metadata(given)
+    store, session = rng.random() < 0.2, stage.session
+
+    def call() -> Any:
+        checked_metadata(given)
+        if store:
+            document = Document(stage.canary, "metadata", metadata=given)
+            session.documents.add([document], progress=False)
+            session.rag.query(stage.canary)
+
+    return call
 
 
 def documents(rng: Random, stage: Stage) -> Call:

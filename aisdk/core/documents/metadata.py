@@ -20,6 +20,11 @@ __all__ = ["check_size", "checked_metadata", "json_value"]
 LARGEST_METADATA: Final = 256 * 1024
 DEEPEST: Final = 16
 MOST_VALUES: Final = LARGEST_METADATA // 2  # more would be larger as JSON
+KEYS_HINT: Final = 'Write {"year": 2020}: a dict whose keys are text.'
+SIZE_HINT: Final = "Keep what you filter by, within 256 KiB; put the rest into the document's text."
+DEPTH_HINT: Final = f"Nest at most {DEEPEST} deep, and hold no more than 256 KiB."
+NUMBER_HINT: Final = "Give it as text, or shorter."
+KINDS_HINT: Final = "Use text, numbers, booleans, None, lists and dicts."
 
 
 def checked_metadata(metadata: Any) -> dict[str, JSON]:
@@ -31,7 +36,7 @@ def checked_metadata(metadata: Any) -> dict[str, JSON]:
     if metadata is None:
         return {}
     if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
-        raise _bad_metadata("Metadata must be a dict with text keys.")
+        raise _bad_metadata("Metadata must be a dict with text keys.", KEYS_HINT)
     if not metadata:
         return {}
     tree = _Tree()
@@ -47,7 +52,7 @@ def check_size(metadata: bytes) -> bytes:
         Unreadable: They are larger than 256 KiB.
     """
     if len(metadata) > LARGEST_METADATA:
-        raise _bad_metadata("Metadata are larger than 256 KiB.")
+        raise _bad_metadata("Metadata are larger than 256 KiB.", SIZE_HINT)
     return metadata
 
 
@@ -72,7 +77,7 @@ class _Tree:
         if isinstance(value, str):
             self._left -= len(value) // 16  # a text may be there many times too
         if depth > DEEPEST or self._left < 0:
-            raise _bad_metadata("Metadata are nested too deeply, or hold too much.")
+            raise _bad_metadata("Metadata are nested too deeply, or hold too much.", DEPTH_HINT)
         for kinds, convert in _SCALARS:
             if isinstance(value, kinds):
                 return convert(value)
@@ -88,9 +93,9 @@ class _Tree:
             return sorted((self.value(item, depth) for item in value), key=repr)
         if isinstance(getattr(value, "ndim", None), int) and hasattr(value, "tolist"):  # of numpy
             if getattr(value, "size", 0) > self._left:
-                raise _bad_metadata("Metadata hold too many values.")
+                raise _bad_metadata("Metadata hold too many values.", SIZE_HINT)
             return self.value(value.tolist(), depth)
-        raise _bad_metadata("A metadata value is of a kind that JSON does not have.")
+        raise _bad_metadata("A metadata value is of a kind that JSON does not have.", KINDS_HINT)
 
 
 def _number(value: float) -> JSON:
@@ -107,7 +112,7 @@ def _text(value: Any) -> str | None:
     try:
         return clean_text(str(value)[:LARGEST_METADATA])
     except ValueError:  # Python writes no number of so many digits
-        raise _bad_metadata("A number in metadata is too long.") from None
+        raise _bad_metadata("A number in metadata is too long.", NUMBER_HINT) from None
 
 
 def _date(value: date | time) -> JSON:
@@ -119,10 +124,8 @@ def _is_missing(value: Any) -> bool:
     return type(value).__name__ in ("NaTType", "NAType")
 
 
-def _bad_metadata(message: str) -> Unreadable:
-    return Unreadable(
-        message, hint="Use text, numbers, booleans, None, lists and dicts.", reason="bad_metadata"
-    )
+def _bad_metadata(message: str, hint: str) -> Unreadable:
+    return Unreadable(message, hint=hint, reason="bad_metadata")
 
 
 _SCALARS: Final[tuple[tuple[Any, Callable[[Any], JSON]], ...]] = (

@@ -215,16 +215,20 @@ class RagService:
         if not self.cache_s:
             return await search.run(analyzer), analyzer
 
-        async def make() -> bytes:
-            packed: bytes = msgpack.packb(await search.run(analyzer))
-            return packed
+        async def make() -> Any:
+            records = await search.run(analyzer)
+            try:
+                return msgpack.packb(records)
+            except (OverflowError, TypeError, ValueError):
+                return records  # handed out, not kept
 
         model = self.embedder.model if self.embedder else ""
         given = b"" if vector is None else vector.tobytes()
         name = request.digest(VERSION, str(generation), language or "", model, given)
         place = (tenant_id, "rag:query", name)
-        packed = await self.cache.get_or_make(place, make, ttl_s=self.cache_s)
-        return [tuple(record) for record in msgpack.unpackb(packed)], analyzer
+        found = await self.cache.get_or_make(place, make, ttl_s=self.cache_s)
+        records = msgpack.unpackb(found) if isinstance(found, bytes) else found
+        return [tuple(record) for record in records], analyzer
 
     def _search(
         self, tenant_id: str, request: Request, vector: NDArray[np.float32] | None

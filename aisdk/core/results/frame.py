@@ -20,10 +20,12 @@ mapping may stay JSON text in a record until somebody looks at it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
+from json import loads
 from operator import itemgetter
 from types import UnionType
 from typing import (
@@ -54,6 +56,7 @@ __all__ = [
     "Column",
     "Record",
     "columns_of",
+    "from_stored",
     "make_item",
     "schema_of",
     "to_frame",
@@ -202,7 +205,17 @@ def _json_places(item: type[Any]) -> tuple[int, ...]:
 
 
 def _decoded(value: Any) -> Any:
-    return from_json(value) if isinstance(value, str) else value
+    return from_stored(value) if isinstance(value, str) else value
+
+
+def from_stored(text: str) -> Any:
+    """What a JSON text of the store means: numbers beyond 64 bits are floats written in full."""
+    return loads(text, parse_int=_whole) if _MANY_DIGITS.search(text) else from_json(text)
+
+
+def _whole(text: str) -> int | float:
+    number = int(text)
+    return number if -(2**63) <= number < 2**63 else float(text)
 
 
 def _encoded(value: Any) -> Any:
@@ -213,6 +226,7 @@ def _as_is(value: Any) -> Any:
     return value
 
 
+_MANY_DIGITS: Final = re.compile(r"\d{19}")  # as 2**63 has
 _CELLS: Final[Mapping[Kind, Callable[[Any], Any]]] = {"json": _decoded}
 
 

@@ -14,7 +14,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgpack
 import structlog
@@ -31,6 +31,7 @@ LARGEST_BYTES: Final = 2**20
 MOST_TENANTS: Final = 10_000
 EAGERNESS: Final = 1.0
 
+Made = TypeVar("Made")
 Held = tuple[bytes, float, float]  # the value, when it ends, how many seconds it took to make
 
 
@@ -118,10 +119,10 @@ class Cache:
     async def get_or_make(
         self,
         place: tuple[str, str, str],
-        make: Callable[[], Awaitable[bytes]],
+        make: Callable[[], Awaitable[Made]],
         *,
         ttl_s: float,
-    ) -> bytes:
+    ) -> Made | bytes:
         """The value at a place, made and kept where it is missing.
 
         However many callers miss it at once, it is made once in this process. Shortly before it
@@ -130,7 +131,7 @@ class Cache:
 
         Args:
             place: Tenant, namespace and name.
-            make: Makes the value.
+            make: Makes the value; what is no bytes is handed out, but not kept.
             ttl_s: How long to keep it, above 0; up to a tenth less, so that not all end at once.
 
         Source:
@@ -145,11 +146,14 @@ class Cache:
             return held[0]
         self._count(tenant_id, namespace, "misses")
 
-        async def load() -> bytes:
+        async def load() -> Made:
             self._count(tenant_id, namespace, "loads")
             started = time.monotonic()
             value = await make()
             spent_s = time.monotonic() - started
+            if not isinstance(value, bytes):
+                self._log.warning("cache.not_kept", namespace=namespace)
+                return value
             owner = _owner(tenant_id, namespace)
             await self._keep(key, owner, (value, _spread(ttl_s), spent_s))
             return value

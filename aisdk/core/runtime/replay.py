@@ -6,11 +6,13 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from datetime import date
+from datetime import date, time, timedelta
+from decimal import Decimal
 from hashlib import blake2b
 from itertools import chain
 from pathlib import PurePath
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 import msgpack
 
@@ -27,6 +29,10 @@ LEASE_S: Final = 60.0
 RELEASE_S: Final = 1.0
 MOST_PIECES: Final = 5_000_000  # values in what a call is given
 SHORT_S: Final = 0.2  # how long a write of one transaction takes, more or less
+SINGLE: Final = (
+    *(bool, int, float, str, bytes, PurePath, date, time, timedelta, UUID, Decimal),
+    type(None),
+)
 
 
 class Kept(Protocol):
@@ -277,7 +283,7 @@ def fingerprint(*values: Any) -> bytes:
         for count, piece in enumerate(chain.from_iterable(map(_pieces, values))):
             hashed.update(len(piece).to_bytes(8, "big") + piece)
             if count >= MOST_PIECES:
-                raise _unfit()
+                raise _too_much()
     except InvalidInput:
         raise
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
@@ -286,7 +292,7 @@ def fingerprint(*values: Any) -> bytes:
 
 
 def _pieces(value: Any) -> Iterator[bytes]:
-    if value is None or isinstance(value, bool | int | float | str | bytes | PurePath | date):
+    if isinstance(value, SINGLE) or type(value).__name__ == "NAType":  # of pandas
         yield f"{type(value).__name__} {value!r}".encode("utf-8", "surrogatepass")
     elif isinstance(value, Mapping):
         yield b"{%d" % len(value)
@@ -304,11 +310,12 @@ def _pieces(value: Any) -> Iterator[bytes]:
 def _plain(value: Any) -> Any:
     """The content of a value as lists, dicts and single values."""
     if isinstance(value, set | frozenset):
-        return sorted(value, key=str)
+        return sorted(map(fingerprint, value))
     if dataclasses.is_dataclass(value):
         return [getattr(value, field.name) for field in dataclasses.fields(value)]
-    if hasattr(value, "columns") and hasattr(value, "reset_index"):
-        return value.reset_index().to_dict("list")
+    if hasattr(value, "columns") and hasattr(value, "iloc"):  # names may be there twice
+        columns = [value.iloc[:, place].tolist() for place in range(len(value.columns))]
+        return [list(value.columns), columns, list(value.index.names), value.index.tolist()]
     if hasattr(value, "tolist"):
         return value.tolist()
     raise _unfit()
@@ -317,7 +324,14 @@ def _plain(value: Any) -> Any:
 def _unfit() -> InvalidInput:
     return InvalidInput(
         "A request with an idempotency key was given something without fixed content.",
-        hint="Pass a list of plain values instead of an iterator.",
+        hint="Pass a list instead of an iterator, and other objects as text.",
+    )
+
+
+def _too_much() -> InvalidInput:
+    return InvalidInput(
+        f"A request with an idempotency key was given more than {MOST_PIECES:,} values.",
+        hint="Send it in parts, each with a key of its own.",
     )
 
 

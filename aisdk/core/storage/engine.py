@@ -19,6 +19,7 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from aisdk.core.results.frame import from_stored
 from aisdk.core.storage.connection import (
     Farewells,
     HastyConnection,
@@ -143,6 +144,7 @@ class Database:
             max_overflow=0,
             pool_timeout=options.wait_s,
             hide_parameters=True,
+            json_deserializer=from_stored,
         )
         event.listen(self._engine.sync_engine, "checkout", refuse_lost)
 

@@ -32,7 +32,8 @@ def compile_where(where: Where | None) -> ColumnElement[bool]:
         where: Metadata key → a value (equality), or operator → value. All must hold. Operators:
             ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``in``, ``not in``, ``contains`` (a list
             holds the value), ``exists`` (bool). Values: text, numbers, booleans, None, dates
-            (compared as ISO text). Text compares with text only and numbers with numbers only;
+            (compared as ISO text). Text compares with text only and numbers with numbers only,
+            but an integer beyond 64 bits also equals the text that metadata keep of it;
             ``!=`` and ``not in`` also match documents without the key. At most 200 conditions,
             and 1,000 values in a list.
 
@@ -85,7 +86,8 @@ def _operator(name: Any) -> Callable[[Column, Any], ColumnElement[bool]]:
 def _equal(column: Column, value: Any) -> ColumnElement[bool]:
     if value is None:
         return or_(column.is_(None), func.jsonb_typeof(column) == "null")
-    return func.coalesce(column == _bound(value), False)  # SQL's coalesce
+    held = or_(*(column == _bound(form) for form in _forms(value)))
+    return func.coalesce(held, False)  # SQL's coalesce
 
 
 def _unequal(column: Column, value: Any) -> ColumnElement[bool]:
@@ -113,7 +115,7 @@ def _among(column: Column, values: Any) -> ColumnElement[bool]:
         raise InvalidInput(
             "A list in where is too long.", hint=f"Use at most {MOST_VALUES:,} values."
         )
-    wanted = [_plain(value) for value in values]
+    wanted = [form for value in values for form in _forms(value)]
     some = bindparam(
         None, [each for each in wanted if each is not None], type_=ARRAY(JSONB), unique=True
     )
@@ -130,7 +132,8 @@ def _not_among(column: Column, values: Any) -> ColumnElement[bool]:
 
 
 def _contains(column: Column, value: Any) -> ColumnElement[bool]:
-    holds = and_(func.jsonb_typeof(column) == "array", column.op("@>")(_bound(value)))
+    held = or_(*(column.op("@>")(_bound(form)) for form in _forms(value)))
+    holds = and_(func.jsonb_typeof(column) == "array", held)
     return func.coalesce(holds, False)  # SQL's coalesce
 
 
@@ -168,6 +171,13 @@ def _plain(value: Any) -> str | int | float | bool | None:
         )
     plain: str | int | float | bool | None = value
     return plain
+
+
+def _forms(value: Any) -> tuple[str | int | float | bool | None, ...]:
+    """What equals the value: metadata keep integers beyond 64 bits as text."""
+    plain = _plain(value)
+    large = isinstance(plain, int) and abs(plain) >= 2**63
+    return (plain, str(plain)) if large else (plain,)
 
 
 def _unwrapped(value: Any) -> Any:

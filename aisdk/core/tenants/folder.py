@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ HASHED: Final = 2**20  # bytes at a time
 # PostgreSQL writes a number out, so that the five characters of 1e300 become 301.
 LARGEST_METADATA: Final = 64 * 256 * 1024  # characters of one document's
 LONGEST_NUMBER: Final = 400  # characters; a float has 326 at most
-LARGEST_NUMBER: Final = 2**1024  # no float is as large
+LARGEST_NUMBER: Final = sys.float_info.max
 DEEPEST: Final = 64
 LARGEST_ROW: Final = LARGEST_METADATA + 2**20  # bytes
 ROWS: Final = 16  # read at a time
@@ -303,7 +304,7 @@ def _is_storable_json(value: Any, deeper: int) -> bool:
     if isinstance(value, str):
         return not UNSTORABLE.search(value)
     if isinstance(value, int):
-        return abs(value) < LARGEST_NUMBER
+        return abs(value) <= LARGEST_NUMBER
     if isinstance(value, dict):
         value = [*value.keys(), *value.values()]
     if not isinstance(value, list):

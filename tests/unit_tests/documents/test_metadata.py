@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -77,3 +78,24 @@ def test_metadata_of_many_values_are_kept() -> None:
     """What fits in 256 KiB is not too many."""
     values = list(range(1_000)) * 40
     assert checked_metadata({"values": values}) == {"values": values}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ([1], "dict whose keys are text"),
+        ({1: "a"}, "dict whose keys are text"),
+        ({"a": "x" * 2**18}, "256 KiB.*into the document's text"),
+        ({"a": holding_itself()}, "16 deep"),
+        ({"a": ["word " * 1_000] * 10_000}, "256 KiB"),
+        ({"a": np.zeros(10**6, np.int8)}, "256 KiB"),
+        ({"a": 10**5_000}, "as text"),
+        ({"a": b"bytes"}, "text, numbers, booleans"),
+    ],
+    ids=["list", "key", "large", "deep", "much", "array", "number", "kind"],
+)
+def test_hint_fits_what_is_wrong(metadata: Any, says: str) -> None:
+    """It says what to do about it."""
+    with pytest.raises(Unreadable) as error:
+        checked_metadata(metadata)
+    assert re.search(says, error.value.hint or "")

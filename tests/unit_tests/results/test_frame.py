@@ -170,6 +170,29 @@ def test_make_item_metadata_as_text_or_mapping_is_the_same(metadata: dict[str, A
     assert to_table(Sample, given_text) == table
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (str(2**63 - 1), 2**63 - 1),
+        (str(-(2**63)), -(2**63)),
+        (str(2**63), 2.0**63),
+        (str(-(2**63) - 2**11), -(2.0**63) - 2**11),
+        ("602214076" + "0" * 15, 6.02214076e23),
+        ("1" + "0" * 308, 1e308),
+        ('"' + "9" * 30 + '"', "9" * 30),
+        ("0." + "1" * 30, 0.1111111111111111),
+        ("1.0", 1.0),
+    ],
+    ids=["most", "least", "above", "below", "large", "largest", "text", "fraction", "float"],
+)
+def test_number_beyond_64_bits_is_a_float(text: str, value: Any) -> None:
+    """The store writes floats out in full; integers of 64 bits stay what they are."""
+    for written in (f'{{"a": [{text}]}}', f'{{"{"9" * 30}": 1, "a": [{text}]}}'):
+        (found,) = make_item(Sample, (*FULL[:-1], written)).metadata["a"]  # type: ignore[index,misc]  # it is a dict with a list
+        assert found == value
+        assert type(found) is type(value)
+
+
 def test_make_item_without_json_keeps_the_values() -> None:
     """An item is the record by name."""
 

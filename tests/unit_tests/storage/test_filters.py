@@ -158,6 +158,18 @@ def test_scalars_are_bound_as_json_has_them() -> None:
         assert type(bound[1]) is type(plain)
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63), 2**64, np.uint64(2**63)])
+def test_integer_beyond_64_bits_is_also_the_text_that_it_is_stored_as(number: Any) -> None:
+    """For equality; order is that of numbers."""
+    both = [int(number), str(number)]
+    for where in (number, {"!=": number}, {"contains": number}):
+        assert [each for each in compiled({"key": where})[1] if each in both] == both
+    for name in ("in", "not in"):
+        assert both in compiled({"key": {name: [number]}})[1]
+    assert str(number) not in compiled({"key": {"<": number}})[1]
+    assert str(2**63 - 1) not in compiled({"key": 2**63 - 1})[1]
+
+
 @given(hostile, hostile)
 def test_hostile_text_never_changes_the_statement(key: str, value: str) -> None:
     """Neither its SQL nor the number of values bound: all of it is bound or refused."""
