@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -573,6 +574,19 @@ def test_same_content_has_the_same_fingerprint(one: Any, two: Any) -> None:
 def test_other_content_has_another_fingerprint(one: Any, two: Any) -> None:
     """However alike it looks."""
     assert fingerprint(one) != fingerprint(two)
+
+
+@pytest.mark.parametrize("text", ["y" * 2**25, b"y" * 2**25], ids=["text", "bytes"])
+def test_long_text_is_fingerprinted_in_pieces(text: Any) -> None:
+    """None of which keeps other threads waiting; all of it counts."""
+    tracemalloc.start()
+    whole = fingerprint(text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < len(text) // 4
+    pieces = [text[start : start + 2**20] for start in range(0, len(text), 2**20)]
+    others = (text[:-1] + text[:1].upper(), text[1:], text + text[:1], pieces)
+    assert all(fingerprint(other) != whole for other in others)
 
 
 def test_keys_survive_in_new_sessions(client: aisdk.Client, tenant: str) -> None:
