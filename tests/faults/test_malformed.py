@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 from malformed.calls import KINDS, Stage
 from malformed.files import FORMATS
-from malformed.folders import changed_folder
+from malformed.folders import BOMBS, bomb_folder, changed_folder
 from malformed.heavy import HEAVY
 from malformed.mutation import seeded
 from malformed.replies import try_replies
@@ -148,11 +148,17 @@ def try_calls(scale: Scale, stage: Stage, tally: Tally) -> None:
 def try_folders(
     scale: Scale, client: aisdk.Client, good: list[Path], tally: Tally, canary: str
 ) -> None:
-    """Imports changed folders; where that fails nothing is left of the tenant."""
-    rng = seeded("folders")
-    for number in range(scale.folders):
-        folder = changed_folder(rng, rng.choice(good), good[0].parent / f"{number}", canary)
-        tally.judge("folders", canary, lambda folder=folder: run(imported, client, folder))
+    """Imports changed folders and bombs; where that fails nothing is left of the tenant."""
+    rng, place = seeded("folders"), good[0].parent
+    with Workshop.open(tally) as workshop:
+        for number in range(scale.folders):
+            folder = changed_folder(rng, rng.choice(good), place / f"{number}", canary)
+            tally.judge("folders", canary, lambda folder=folder: run(imported, client, folder))
+            workshop.parse("folders", 0, folder=str(folder), canary=canary)
+        for name in BOMBS:
+            folder = bomb_folder(name, good[0], place / name)
+            workshop.parse("folders", 0, folder=str(folder), canary=canary)
+            tally.judge("folders", canary, lambda folder=folder: run(imported, client, folder))
 
 
 async def imported(client: aisdk.Client, folder: Path) -> None:

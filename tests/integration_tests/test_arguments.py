@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 import aisdk
 from aisdk import Document
 from aisdk.core.runtime import replay
-from aisdk.errors import InvalidInput
+from aisdk.errors import InvalidInput, NotFound
 
 Use = Callable[[aisdk.Session], Any]
 
@@ -57,6 +58,7 @@ REFUSED: dict[str, Use] = {
     "state-array": lambda s: s.documents.list(state=np.ones(2)),  # type: ignore[typeddict-item]
     "cursor-number": lambda s: s.documents.list(cursor=5),  # type: ignore[typeddict-item]
     "cursor-array": lambda s: s.documents.list(cursor=np.ones(2)),  # type: ignore[typeddict-item]
+    "key-long": lambda s: s.documents.get("y" * 2**20 + "y"),
     "key-surrogate": lambda s: s.documents.get("\ud800"),
     "language-list": lambda s: s.documents.set_language(["german"]),  # type: ignore[arg-type]
     "column-nested": lambda s: s.documents.add(pd.DataFrame({"a": [1]}), text=laughs()),  # type: ignore[typeddict-item]
@@ -174,3 +176,45 @@ def test_names_too_long_that_begin_alike_fail_each(session: aisdk.Session) -> No
     assert [row.status for row in result] == ["failed"] * 2
     (kept,) = session.documents.list(state="failed")
     assert kept.source == "x" * 2_000
+
+
+LONG = "\0" * (2**20 + 1)  # refused by its length before anyone looks into it
+LONG_NAMES: dict[str, Use] = {
+    "get": lambda s: s.documents.get(LONG),
+    "update": lambda s: s.documents.update(LONG, title="x"),
+    "delete": lambda s: s.documents.delete(LONG),
+    "add": lambda s: s.documents.add(LONG),
+    "add in the background": lambda s: s.documents.add(LONG, wait=False),
+    "job": lambda s: s.jobs.get(LONG),
+}
+
+
+@pytest.mark.parametrize("use", LONG_NAMES.values(), ids=LONG_NAMES.keys())
+def test_name_that_is_too_long_is_refused_by_its_length(session: aisdk.Session, use: Use) -> None:
+    """It is scanned, encoded or copied nowhere."""
+    with pytest.raises(InvalidInput, match="too long") as error:
+        use(session)
+    assert error.value.hint
+
+
+def test_key_that_is_long_is_looked_for(session: aisdk.Session) -> None:
+    """Control: it may be that of a path."""
+    with pytest.raises(NotFound):
+        session.documents.get("y" * 2**20)
+
+
+def test_sources_that_are_too_long_do_not_stop_the_others(session: aisdk.Session) -> None:
+    """They fail, named by how they begin, with and without waiting."""
+    long = "y" * (2**20 + 1)
+    rows = pd.DataFrame({"text": ["a pump", "a valve"], "id": [long, "row"]})
+    many = [Document("a pump", long), Path(f"/{long}"), Document("a tap", "tap")]
+    for what, options in ((many, {}), (rows, {"id": "id"})):
+        some: Any = {**options, "progress": False, "raise_on_error": False}
+        for result in (
+            session.documents.add(what, **some),
+            session.documents.add(what, wait=False, **some).result(),
+        ):
+            *failed, last = result
+            assert {row.error_code for row in failed} == {"source_too_long"}
+            assert {len(row.source) for row in failed} == {2_000}
+            assert last.error_code is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Callable
@@ -694,6 +695,19 @@ def test_request_with_too_much_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for odd in (object(), pd.Period("2024-01"), 1j, iter([1])):
         with pytest.raises(InvalidInput, match=r"list instead of an iterator.*as text"):
             fingerprint(odd)
+
+
+@pytest.mark.parametrize("text", ["y" * 2**25, b"y" * 2**25], ids=["text", "bytes"])
+def test_long_text_is_fingerprinted_in_pieces(text: Any) -> None:
+    """None of which keeps other threads waiting; all of it counts."""
+    tracemalloc.start()
+    whole = fingerprint(text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < len(text) // 4
+    pieces = [text[start : start + 2**20] for start in range(0, len(text), 2**20)]
+    others = (text[:-1] + text[:1].upper(), text[1:], text + text[:1], pieces)
+    assert all(fingerprint(other) != whole for other in others)
 
 
 def test_keys_survive_in_new_sessions(client: aisdk.Client, tenant: str) -> None:

@@ -215,3 +215,53 @@ async def test_export_can_be_read_by_its_owner_alone(
     assert modes == dict.fromkeys(written, 0o600)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert names(tmp_path) == ["out"]
+
+
+def rewritten(folder: Path, **options: Any) -> None:
+    """Writes the tables of an export again, in another way, with digests that fit."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, about in manifest["files"].items():
+        pq.write_table(pq.read_table(folder / name), folder / name, **options)
+        about["sha256"] = sha256((folder / name).read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+async def test_export_with_dictionaries_is_imported(
+    client: aisdk.Client, tenant: str, folder: Path
+) -> None:
+    """As exports were written once; now none has them, which may stand for much more."""
+    assert dictionaries(folder) == [False, False]
+    rewritten(folder)
+    assert dictionaries(folder) == [True, True]
+    made = await client.tenants.import_(folder, tenant_id=f"{tenant}-copy")
+    assert (made.documents, made.chunks) == (3_000, 3_000)
+
+
+def dictionaries(folder: Path) -> list[bool]:
+    """Whether the first columns of its tables have one."""
+    groups = [pq.read_metadata(path).row_group(0) for path in folder.glob("*.parquet")]
+    return [group.column(0).has_dictionary_page for group in groups]
+
+
+async def test_export_that_is_packed_tighter_is_refused(
+    client: aisdk.Client, tenant: str, folder: Path
+) -> None:
+    """It could be small, and ask for any amount of memory."""
+    rewritten(folder, compression="zstd")
+    with pytest.raises(InvalidInput, match="cannot be read") as error:
+        await client.tenants.import_(folder, tenant_id=f"{tenant}-copy")
+    assert error.value.hint
+
+
+async def test_rows_that_are_written_together_are_few_where_they_are_large(
+    client: aisdk.Client, tenant: str, tmp_path: Path
+) -> None:
+    """So that an import can refuse groups that are larger."""
+    metadata: dict[str, Any] = {"v": [1e300] * 37_000}  # eleven megabytes, written out
+    given = [Document(f"t {n}", f"s{n}", metadata=metadata) for n in range(5)]
+    await client.documents.add(tenant, given, progress=False)
+    folder = await client.tenants.export(tenant, tmp_path / "out")
+    about = pq.read_metadata(folder / "documents.parquet")
+    assert [about.row_group(n).num_rows for n in range(about.num_row_groups)] == [2, 2, 1]
+    made = await client.tenants.import_(folder, tenant_id=f"{tenant}-copy")
+    assert made.documents == 5

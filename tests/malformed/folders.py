@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from malformed import values
 from malformed.mutation import mutated
 
-__all__ = ["changed_folder"]
+__all__ = ["BOMBS", "bomb_folder", "changed_folder"]
 
 FILES: Final = ("documents.parquet", "chunks.parquet")
 FIELDS: Final = (
@@ -33,6 +33,19 @@ def changed_folder(rng: Random, good: Path, folder: Path, canary: str) -> Path:
         (_damage_manifest, _change_field, _damage_file, _change_table, _change_table)
     )
     change(rng, folder, canary)
+    return folder
+
+
+def bomb_folder(name: str, good: Path, folder: Path) -> Path:
+    """A copy of a good folder, small, with a column that asks for much memory."""
+    shutil.copytree(good, folder)
+    file, column, rows, length, options = BOMBS[name]
+    table = pq.read_table(folder / file).slice(0, 1)
+    table = pa.concat_tables([table] * rows).combine_chunks()
+    place = table.column_names.index(column)
+    table = table.set_column(place, table.schema.field(place), pa.array(["a" * length] * rows))
+    pq.write_table(table, folder / file, **options)
+    _sign(folder)
     return folder
 
 
@@ -110,6 +123,22 @@ def _sign(folder: Path) -> None:
     path.write_text(json.dumps(manifest), "utf-8")
 
 
+MB: Final = 2**20
+PLAIN: Final[dict[str, Any]] = {"use_dictionary": False}
+ZSTD: Final[dict[str, Any]] = {"compression": "zstd"}
+PREFIXES: Final[dict[str, Any]] = {**PLAIN, "column_encoding": {"title": "DELTA_BYTE_ARRAY"}}
+# File, column, rows, characters of the text in each, and how it is written.
+BOMBS: Final[dict[str, tuple[str, str, int, int, dict[str, Any]]]] = {
+    "cell": (FILES[1], "text", 1, 300 * MB, PLAIN | ZSTD),
+    "loosely packed cell": (FILES[1], "text", 1, 300 * MB, PLAIN),
+    "largest cell": (FILES[1], "text", 1, 35 * MB, PLAIN),
+    "largest text": (FILES[1], "text", 1, 17 * MB - 99, PLAIN),
+    "dictionary": (FILES[0], "title", 16, 31 * MB, ZSTD),
+    "loosely packed dictionary": (FILES[0], "title", 16, 31 * MB, {}),
+    "largest dictionary": (FILES[0], "title", 16, 35 * MB, {}),
+    "dictionary of largest texts": (FILES[0], "title", 16, 15 * MB, {}),
+    "prefixes": (FILES[0], "title", 16, 15 * MB, PREFIXES),
+}
 FIELD_VALUES: Final[list[Any]] = [
     *(None, 0, -1, 2**70, 1.5, True, "", "\0", "\ud800", "german", 16_001, {"documents": -1}),
     *({"language": ["x"]}, {"weight": "a"}, {"documents": 10**30}, {"weight": [1]}),

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from aisdk.core.documents import parsing
 from aisdk.core.documents.sources import LoadOptions, Parsed
 from aisdk.core.documents.unreadable import damaged
 from aisdk.core.documents.volume import pieces
+from aisdk.core.tenants.folder import batches, check_digests, opened
 from aisdk.errors import AisdkError, Unreadable
 from aisdk.integrations.openai_compatible import read_reply
 from malformed.files import malformed_file, small_pdf, word
@@ -47,6 +48,8 @@ def main() -> None:
 
 def answer_to(*, kind: str, size: int = 0, **wanted: Any) -> Answer:
     """What became of a group; a heavy file is made by another fork, whose memory does not count."""
+    if kind == "folders":
+        return in_fork(lambda: read_folder(**wanted))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "heavy"
         if kind in HEAVY:
@@ -56,6 +59,8 @@ def answer_to(*, kind: str, size: int = 0, **wanted: Any) -> Answer:
 
 def warm() -> None:
     """Imports what parsers import when they are first called."""
+    import pyarrow.parquet  # noqa: F401  # only imported: its threads would not outlive a fork
+
     with suppress(AisdkError):
         read_reply(b"{}", 1, None)
     texts = dict.fromkeys(("md", "csv", "json", "jsonl", "ipynb", "html"), b"{} words")
@@ -109,6 +114,22 @@ def work(
     )
     accepted = tally.accepted[kind]
     return {"accepted": accepted, "faults": tally.faults[:9], "mb": grown}
+
+
+def read_folder(*, folder: str, canary: str, count: int = 1) -> Answer:
+    """Reads an exported tenant as an import does."""
+    tally = Tally()
+    before = peak_mb(resource.RUSAGE_SELF)
+
+    def read() -> None:
+        with ExitStack() as files:
+            export = opened(Path(folder), files)
+            check_digests(export)
+            for _ in batches(export, "t"):
+                pass
+
+    tally.judge("folders", canary, read)
+    return {"faults": tally.faults, "mb": peak_mb(resource.RUSAGE_SELF) - before}
 
 
 def check(suffix: str, data: bytes) -> None:

@@ -12,15 +12,18 @@ from typing import Any, Final
 from aisdk.core.documents.access import Access
 from aisdk.core.documents.files import from_path
 from aisdk.core.documents.metadata import checked_metadata
+from aisdk.core.documents.names import LONGEST_GIVEN
 from aisdk.core.documents.rows import from_frame, is_frame
 from aisdk.core.documents.sources import Document, FailedSource, LoadOptions, Source, TextSource
 from aisdk.core.documents.urls import from_url
 from aisdk.errors import InvalidInput, Unreadable
 
-__all__ = ["LOCAL", "count_sources", "enumerate_sources", "is_remote"]
+__all__ = ["LOCAL", "LONGEST_PATH", "count_sources", "enumerate_sources", "is_remote"]
 
+LONGEST_PATH: Final = 2**15  # characters; systems take fewer, and to resolve more takes long
 LOCAL: Final = ("file://", "local://")
 MOST_COUNTED: Final = 100_000  # files, whose names are read a second time for it
+TEXT: Final = "To add a text, wrap it in a list: add([text])."
 WHAT: Final = (
     "Give a path, folder, glob or URL; a list of texts, Documents or Paths; or a DataFrame."
 )
@@ -46,6 +49,8 @@ def enumerate_sources(what: Any, options: LoadOptions, access: Access) -> Iterat
     Raises:
         InvalidInput: ``what`` is nothing of the kind, names nothing, or must not be reached.
     """
+    if isinstance(what, str | os.PathLike) and len(os.fspath(what)) > LONGEST_PATH:
+        raise InvalidInput("The path is too long.", hint=TEXT)
     if isinstance(what, str):
         return _from_text(what, options, access)
     if isinstance(what, os.PathLike):
@@ -77,11 +82,7 @@ def count_sources(what: Any, options: LoadOptions, access: Access) -> int | None
         found = enumerate_sources(what, options, access)
     elif isinstance(what, Sequence) and any(isinstance(item, os.PathLike) for item in what):
         found = chain.from_iterable(
-            (
-                _from_listed(Path(os.fsdecode(item)), options, access)
-                if isinstance(item, os.PathLike)
-                else (item,)
-            )
+            (_from_listed(item, options, access) if isinstance(item, os.PathLike) else (item,))
             for item in what
         )
     else:
@@ -92,7 +93,8 @@ def count_sources(what: Any, options: LoadOptions, access: Access) -> int | None
 
 def is_remote(what: Any) -> bool:
     """Whether ``what`` names something that other servers have to send."""
-    return isinstance(what, str) and "://" in what[:1_000] and not what.lower().startswith(LOCAL)
+    start = what[:1_000] if isinstance(what, str) else ""
+    return "://" in start and not start.lower().startswith(LOCAL)
 
 
 def _from_text(what: str, options: LoadOptions, access: Access) -> Iterator[Source]:
@@ -114,13 +116,17 @@ def _from_items(items: Iterable[Any], options: LoadOptions, access: Access) -> I
         elif isinstance(item, FailedSource):  # of a job, which keeps what failed
             yield item
         elif isinstance(item, os.PathLike):
-            yield from _from_listed(Path(os.fsdecode(item)), options, access)
+            yield from _from_listed(item, options, access)
         else:
             yield FailedSource(f"item:{place}", _no_document())
 
 
-def _from_listed(path: Path, options: LoadOptions, access: Access) -> Iterator[Source]:
+def _from_listed(item: os.PathLike[Any], options: LoadOptions, access: Access) -> Iterator[Source]:
     """A path of a list, whose failure must not stop the others."""
+    if len(name := os.fspath(item)) > LONGEST_PATH:
+        yield FailedSource.named_too_long(os.fsdecode(name[:LONGEST_PATH]))
+        return
+    path = Path(os.fsdecode(item))
     try:
         yield from from_path(path, options, access)
     except Unreadable as error:
@@ -134,6 +140,8 @@ def _from_document(document: Document, options: LoadOptions) -> Source:
     source, title = "" if document.source is None else document.source, document.title
     if type(source) is not str or type(title) is not str:
         return FailedSource("document", _no_document())
+    if len(source) > LONGEST_GIVEN:
+        return FailedSource.named_too_long(source)
     try:
         metadata = checked_metadata(document.metadata)
     except Unreadable as error:

@@ -6,9 +6,10 @@ from typing import Final
 
 from aisdk.errors import Unreadable
 
-__all__ = ["shortened", "storable", "written"]
+__all__ = ["LONGEST_GIVEN", "LONGEST_SOURCE", "shortened", "storable", "too_long", "written"]
 
-LONGEST_SOURCE: Final = 2_000
+LONGEST_SOURCE: Final = 2_000  # bytes
+LONGEST_GIVEN: Final = 2**20  # characters of what is looked into at all
 
 
 def storable(source: str) -> str:
@@ -18,17 +19,22 @@ def storable(source: str) -> str:
         Unreadable: It has more than 2,000 bytes, or a NUL.
     """
     if len(written(source).encode()) > LONGEST_SOURCE or "\0" in source:
-        raise Unreadable(
-            "A source's key is too long.",
-            hint=f"Use an id of at most {LONGEST_SOURCE:,} bytes.",
-            reason="source_too_long",
-        )
+        raise too_long()
     return written(source)
+
+
+def too_long() -> Unreadable:
+    """The error of a source whose name cannot be stored."""
+    return Unreadable(
+        "A source's key is too long.",
+        hint=f"Use an id of at most {LONGEST_SOURCE:,} bytes.",
+        reason="source_too_long",
+    )
 
 
 def shortened(source: str) -> str:
     """As much of the name as PostgreSQL can index, for a source that has failed."""
-    start = written(source).replace("\0", "").encode()[:LONGEST_SOURCE]
+    start = written(source[:LONGEST_SOURCE]).replace("\0", "").encode()[:LONGEST_SOURCE]
     return start.decode("utf-8", "ignore")
 
 

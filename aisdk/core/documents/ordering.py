@@ -1,4 +1,4 @@
-"""The orders and states of a listing of documents, and where one goes on in it."""
+"""How documents are found: by name or state, in an order, from where a listing goes on."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, true, tuple_
+from sqlalchemy import ColumnElement, or_, true, tuple_
 
+from aisdk.core.documents.names import LONGEST_GIVEN
 from aisdk.core.documents.sources import JSON
 from aisdk.core.documents.types import ORDERS
+from aisdk.core.storage.filters import UNSTORABLE
 from aisdk.core.storage.tables import documents
 from aisdk.errors import InvalidInput
 
-__all__ = ["after", "in_state", "order_column", "sort_keys"]
+__all__ = ["after", "in_state", "is_named", "order_column", "sort_keys"]
 
 STATES: Final = ("ready", "failed")
 
@@ -30,6 +32,28 @@ def order_column(order: Any) -> Any:
             "order is unknown.", hint=f"Use one of: {', '.join(ORDERS)}, with - for descending."
         )
     return documents.c[order.removeprefix("-")]
+
+
+def is_named(key: Any) -> ColumnElement[bool]:
+    """The condition that a document has this document_id or source.
+
+    Raises:
+        InvalidInput: It is the name of no document.
+    """
+    if isinstance(key, str) and len(key) > LONGEST_GIVEN:
+        raise InvalidInput(
+            "The name of a document is too long.", hint="documents.list() shows those there are."
+        )
+    if not isinstance(key, str) or not key or UNSTORABLE.search(key):
+        raise InvalidInput(
+            "A document is named by its document_id or its source.",
+            hint="documents.list() shows both.",
+        )
+    named = documents.c.source == key
+    try:
+        return or_(documents.c.document_id == UUID(key), named)  # a source may look like an id
+    except ValueError:
+        return named
 
 
 def in_state(state: Any) -> ColumnElement[bool]:

@@ -12,7 +12,7 @@ import msgpack
 from pydantic_core import to_json
 
 from aisdk.core.documents.access import Access
-from aisdk.core.documents.loading import LOCAL, enumerate_sources
+from aisdk.core.documents.loading import LOCAL, LONGEST_PATH, enumerate_sources
 from aisdk.core.documents.rows import is_frame
 from aisdk.core.documents.sources import Document, FailedSource, LoadOptions, Source
 from aisdk.core.jobs.store import MOST_BYTES
@@ -69,7 +69,7 @@ def _items(
         yield from map(_item, sources)
         return
     for place, item in enumerate(what):
-        if isinstance(item, os.PathLike):
+        if isinstance(item, os.PathLike) and len(os.fspath(item)) <= LONGEST_PATH:
             yield ("path", os.fsencode(_absolute(os.fsdecode(item))))
             continue
         for source in enumerate_sources([item], load, access):

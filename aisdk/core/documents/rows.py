@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from aisdk.core.documents.cleaning import clean_text
 from aisdk.core.documents.metadata import json_value
+from aisdk.core.documents.names import LONGEST_GIVEN
 from aisdk.core.documents.sources import FailedSource, LoadOptions, Source, TextSource
 from aisdk.errors import InvalidInput, Unreadable
 
@@ -79,6 +80,8 @@ def _row(
     key: tuple[int, Any], text: Any, title: Any, metadata: dict[str, Any], options: LoadOptions
 ) -> Source:
     place, source = key
+    if isinstance(source, str) and len(source) > LONGEST_GIVEN:
+        return FailedSource.named_too_long(source)
     name = "" if options.key is None else _name(source)
     if name is None:
         return FailedSource(f"row:{place}", _no_id())

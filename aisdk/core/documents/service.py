@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Unpack
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import and_
 
 from aisdk.core.documents.adding import Adding, Parts
 from aisdk.core.documents.listing import DocumentListing
 from aisdk.core.documents.loading import is_remote
-from aisdk.core.documents.ordering import after, in_state, order_column, sort_keys
+from aisdk.core.documents.ordering import after, in_state, is_named, order_column, sort_keys
 from aisdk.core.documents.requests import pack, unpack
 from aisdk.core.documents.sources import JSON, LoadOptions
 from aisdk.core.documents.store import DocumentStore
@@ -37,8 +36,7 @@ from aisdk.core.runtime.guard import Guard, Limits
 from aisdk.core.runtime.options import LONGEST_S, CallOptions, call_options
 from aisdk.core.runtime.tenancy import current_standing
 from aisdk.core.runtime.verb import verb
-from aisdk.core.storage.filters import UNSTORABLE, Where, compile_where
-from aisdk.core.storage.tables import documents
+from aisdk.core.storage.filters import Where, compile_where
 from aisdk.errors import AddFailed, InvalidInput, NotFound, QuotaExceeded
 
 __all__ = ["DocumentsService"]
@@ -168,7 +166,7 @@ class DocumentsService:
         Raises:
             NotFound: There is no such document.
         """
-        row = await self.store.one(tenant_id, _is(key))
+        row = await self.store.one(tenant_id, is_named(key))
         if row is None:
             raise _missing()
         return make_item(StoredDocument, row)
@@ -280,7 +278,7 @@ class DocumentsService:
             values["metadata"] = _clean_metadata(metadata)
         if not values:
             raise InvalidInput("There is nothing to update.", hint="Give title= or metadata=.")
-        if not await self.store.change(tenant_id, _is(key), values, _limits()):
+        if not await self.store.change(tenant_id, is_named(key), values, _limits()):
             raise _missing()
 
     @verb("documents.delete", reads=False)
@@ -305,7 +303,7 @@ class DocumentsService:
             raise InvalidInput(
                 "delete needs a key or where, not both.", hint="where={} deletes all documents."
             )
-        condition = compile_where(where) if key is None else _is(key)
+        condition = compile_where(where) if key is None else is_named(key)
         deleted = await self.store.remove(tenant_id, condition)
         if key is not None and not deleted:
             raise _missing()
@@ -353,19 +351,6 @@ def _check_range(name: str, value: Any, largest: int) -> None:
             f"{name} must be a whole number from 1 to {largest:,}.",
             hint="Go on with page.next() for more.",
         )
-
-
-def _is(key: Any) -> ColumnElement[bool]:
-    if not isinstance(key, str) or not key or UNSTORABLE.search(key):
-        raise InvalidInput(
-            "A document is named by its document_id or its source.",
-            hint="documents.list() shows both.",
-        )
-    named = documents.c.source == key
-    try:
-        return or_(documents.c.document_id == UUID(key), named)  # a source may look like an id
-    except ValueError:
-        return named
 
 
 def _missing() -> NotFound:

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 
 from aisdk.core.documents.cleaning import clean_text, not_empty
 from aisdk.core.documents.metadata import check_size, checked_metadata
+from aisdk.core.documents.names import LONGEST_GIVEN, LONGEST_SOURCE, too_long
 from aisdk.core.documents.unreadable import too_large
 from aisdk.core.results.frame import JSON
 from aisdk.errors import InvalidInput, Unreadable
@@ -158,6 +159,7 @@ class TextSource:
     digest: bytes = b""
 
     def __post_init__(self) -> None:
+        self.title = self.title[:LONGEST_GIVEN]
         if type(self.text) is str:
             self.digest = sha256(self.text.encode("utf-8", "surrogatepass")).digest()
         if not self.source:
@@ -205,6 +207,11 @@ class FailedSource:
 
     source: str
     error: Unreadable
+
+    @classmethod
+    def named_too_long(cls, source: str) -> FailedSource:
+        """In place of one whose name nobody looks into; its beginning stands for it."""
+        return cls(source[:LONGEST_SOURCE], too_long())
 
     def read(self) -> bytes | None:
         """Nothing.

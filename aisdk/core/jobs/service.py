@@ -34,6 +34,7 @@ from aisdk.errors import AisdkError, Conflict, InProgress, InvalidInput, NotFoun
 __all__ = ["JobsService"]
 
 LARGEST_PAGE: Final = 10_000
+LONGEST_ID: Final = 100  # characters
 LISTING: Final = "jobs.list"
 ASK_S: Final = 0.5
 AGAIN_S: Final = 2.0  # after a failure that may pass
@@ -260,6 +261,8 @@ class _Watched:
 
 
 def _number(job_id: Any) -> UUID:
+    if isinstance(job_id, str) and len(job_id) > LONGEST_ID:
+        raise InvalidInput("This job_id is too long.", hint="jobs.list() shows those there are.")
     try:
         return UUID(job_id)
     except (TypeError, ValueError, AttributeError):

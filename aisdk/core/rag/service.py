@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeAlias, Unpack
 
@@ -36,7 +36,7 @@ from aisdk.core.runtime.tenancy import present_standing
 from aisdk.core.runtime.together import together
 from aisdk.core.runtime.turns import InThread
 from aisdk.core.runtime.verb import verb
-from aisdk.core.storage.filters import Where
+from aisdk.core.storage.filters import Where, compile_where
 from aisdk.errors import InvalidInput
 
 __all__ = ["RagService"]
@@ -147,7 +147,9 @@ class RagService:
         """
         show = options.pop("progress", True)
         asked = keyed(queries)
-        requests = [request_of(text, top_k, where, options)[0] for _, text in asked]
+        compile_where(where)  # once: it may be large, and nobody else runs meanwhile
+        plain = (request_of(text, top_k, None, options)[0] for _, text in asked)
+        requests = [replace(request, where=where) for request in plain]
         free = asyncio.Semaphore(PARALLEL)
         begin = fitting if show else silent
 

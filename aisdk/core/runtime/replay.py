@@ -28,6 +28,7 @@ __all__ = ["Kept", "Keys", "ReplayStep", "fingerprint"]
 LEASE_S: Final = 60.0
 RELEASE_S: Final = 1.0
 MOST_PIECES: Final = 5_000_000  # values in what a call is given
+PIECE: Final = 2**20  # of a long text: while it is written out, no other thread runs
 SHORT_S: Final = 0.2  # how long a write of one transaction takes, more or less
 SINGLE: Final = (
     *(bool, int, float, str, bytes, PurePath, date, time, timedelta, UUID, Decimal),
@@ -292,7 +293,11 @@ def fingerprint(*values: Any) -> bytes:
 
 
 def _pieces(value: Any) -> Iterator[bytes]:
-    if isinstance(value, SINGLE) or type(value).__name__ == "NAType":  # of pandas
+    if isinstance(value, str | bytes) and len(value) > PIECE:
+        yield f"{type(value).__name__} of {len(value)}".encode()
+        for start in range(0, len(value), PIECE):
+            yield from _pieces(value[start : start + PIECE])
+    elif isinstance(value, SINGLE) or type(value).__name__ == "NAType":  # of pandas
         yield f"{type(value).__name__} {value!r}".encode("utf-8", "surrogatepass")
     elif isinstance(value, Mapping):
         yield b"{%d" % len(value)

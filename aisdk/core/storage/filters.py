@@ -20,6 +20,7 @@ Column: TypeAlias = ColumnElement[Any]
 
 MOST_VALUES: Final = 1_000  # of one list
 MOST_CONDITIONS: Final = 200  # to write so many takes some milliseconds; nobody else runs then
+MOST_TEXT: Final = 1_000_000  # characters of all keys and values
 DIGITS_BITS: Final = 10_000  # some 3,000 digits; Python writes 4,300 at most
 UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 TYPES: Final = {bool: "boolean", int: "number", float: "number", str: "string"}
@@ -35,7 +36,7 @@ def compile_where(where: Where | None) -> ColumnElement[bool]:
             (compared as ISO text). Text compares with text only and numbers with numbers only,
             but an integer beyond 64 bits also equals the text that metadata keep of it;
             ``!=`` and ``not in`` also match documents without the key. At most 200 conditions,
-            and 1,000 values in a list.
+            1,000 values in a list, and 1,000,000 characters in all keys and values.
 
     Returns:
         A SQLAlchemy condition without any value in its text.
@@ -53,7 +54,30 @@ def compile_where(where: Where | None) -> ColumnElement[bool]:
     tests = (len(test) if isinstance(test, Mapping) else 1 for test in where.values())
     if len(where) > MOST_CONDITIONS or sum(tests) > MOST_CONDITIONS:
         raise InvalidInput("where has too many conditions.", hint=f"Use at most {MOST_CONDITIONS}.")
+    if sum(_text_length(key) + _tested_length(test) for key, test in where.items()) > MOST_TEXT:
+        raise InvalidInput(
+            "where is too large.",
+            hint=f"Use at most {MOST_TEXT:,} characters in all keys and values.",
+        )
     return and_(true(), *(_key(key, test) for key, test in where.items()))
+
+
+def _tested_length(test: Any) -> int:
+    """The characters of what is compared with, where it can be compared with at all."""
+    values = test.values() if isinstance(test, Mapping) else [test]
+    lists = (each if _is_list(each) else [each] for each in values)
+    return sum(sum(map(_text_length, each)) for each in lists if _length(each) <= MOST_VALUES)
+
+
+def _text_length(value: Any) -> int:
+    """The characters of a text or number, which is not looked into."""
+    size = getattr(value, "nbytes", 0)
+    if isinstance(size, int) and size > MOST_TEXT:  # an array
+        return size
+    value = _unwrapped(value)
+    if isinstance(value, int):
+        return value.bit_length() // 3
+    return len(value) if isinstance(value, str) else 0
 
 
 def _length(values: Any) -> int:

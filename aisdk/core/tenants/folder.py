@@ -21,6 +21,7 @@ from aisdk.core.documents.adding import document_id_of
 from aisdk.core.documents.files import open_file
 from aisdk.core.documents.types import Batch, ChunkRow, DocumentRow
 from aisdk.core.storage.filters import UNSTORABLE
+from aisdk.core.tenants.pages import unpacked_size
 from aisdk.errors import InvalidInput, Unreadable
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ LONGEST_NUMBER: Final = 400  # characters; a float has 326 at most
 LARGEST_NUMBER: Final = sys.float_info.max
 DEEPEST: Final = 64
 LARGEST_ROW: Final = LARGEST_METADATA + 2**20  # bytes
-ROWS: Final = 16  # read at a time
+ROWS: Final = 16  # read at a time, at most
+LARGEST_GROUP: Final = 64 * 2**20  # bytes of rows that were written together
+LARGEST_TEXTS: Final = 36 * 2**20  # of these: those of a group of an export, and one row more
+LARGEST_BATCH: Final = 32 * 2**20  # of texts read at a time
 BATCH_CHUNKS: Final = 512
 BATCH_DOCUMENTS: Final = 2_000
 BATCH_METADATA: Final = 32 * 2**20  # characters
@@ -238,11 +242,31 @@ def _records(export: Opened, name: str, schema: pa.Schema) -> Iterator[Row]:
     with pq.ParquetFile(export.files[name]) as file:
         if not file.schema_arrow.equals(schema):
             raise _unfit(f"{name} has other columns")
-        for group in file.iter_batches(ROWS):
-            group.validate(full=True)
-            if group.nbytes > ROWS * LARGEST_ROW:
-                raise _unfit(f"{name} has rows that are too large")
-            yield from group.to_pylist()
+        groups = range(file.num_row_groups)
+        counts = [_at_a_time(export.files[name], file.metadata.row_group(n)) for n in groups]
+        for place, count in enumerate(counts):
+            for rows in file.iter_batches(count, row_groups=[place]):
+                if rows.nbytes > len(rows) * LARGEST_ROW:
+                    raise _unfit(f"{name} has rows that are too large")
+                rows.validate(full=True)
+                yield from rows.to_pylist()
+
+
+def _at_a_time(file: BinaryIO, group: Any) -> int:
+    """How many rows of a row group to read at a time: a dictionary's text may be in each.
+
+    Nothing of the group was read before, for it may unpack to a thousand times its size.
+    """
+    columns = [group.column(n) for n in range(group.num_columns)]
+    sizes = [unpacked_size(file, column) for column in columns]
+    texts = sum(
+        size
+        for column, size in zip(columns, sizes, strict=True)
+        if column.physical_type == "BYTE_ARRAY"
+    )
+    if sum(sizes) > LARGEST_GROUP or texts > LARGEST_TEXTS:
+        raise _unfit("a file has rows that are too large")
+    return max(1, min(ROWS, LARGEST_BATCH // max(1, texts)))
 
 
 def _batch(

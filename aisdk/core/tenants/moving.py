@@ -210,11 +210,12 @@ async def _rows(connection: Any, query: str, tenant_id: str) -> AsyncIterator[Se
     group: list[Any] = []
     size = 0
     while rows := await cursor.fetch(FETCHED):
-        group += rows
-        size += sum(len(value) for row in rows for value in row if isinstance(value, str | bytes))
-        if len(group) >= ROWS or size >= GROUP_BYTES:
-            yield group
-            group, size = [], 0
+        for row in rows:
+            group.append(row)
+            size += sum(len(value) for value in row if isinstance(value, str | bytes))
+            if len(group) >= ROWS or size >= GROUP_BYTES:
+                yield group
+                group, size = [], 0
     if group:
         yield group
 
@@ -228,7 +229,7 @@ async def _write(
     count = 0
     with ExitStack() as files:
         file = await to_its_end(asyncio.to_thread(_made, path, files))
-        with pq.ParquetWriter(file, schema) as writer:
+        with pq.ParquetWriter(file, schema, use_dictionary=False) as writer:
             async for rows in groups:
                 count += len(rows)
                 await to_its_end(asyncio.to_thread(_write_group, writer, schema, rows))

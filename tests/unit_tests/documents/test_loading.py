@@ -539,3 +539,11 @@ def test_count_of_very_many_files_is_given_up(
     assert counted(folder) == 4
     monkeypatch.setattr(loading, "MOST_COUNTED", 3)
     assert counted(folder) is None
+
+
+def test_title_is_cut_before_it_is_looked_into() -> None:
+    """Its first 2,000 characters are stored."""
+    long = "y" * 2**21
+    frame = pd.DataFrame({"text": ["a"], "title": [long]})
+    found = [*sources([Document("a", "s", long)]), *sources(frame, title="title")]
+    assert [len(getattr(source, "title", "")) for source in found] == [2**20] * 2

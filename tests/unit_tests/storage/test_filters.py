@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql import asyncpg
 
-from aisdk.core.storage.filters import MOST_CONDITIONS, MOST_VALUES, compile_where
+from aisdk.core.storage.filters import MOST_CONDITIONS, MOST_TEXT, MOST_VALUES, compile_where
 from aisdk.errors import InvalidInput
 
 OPERATORS: Final = ("=", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "contains", "exists")
@@ -184,3 +186,40 @@ def test_hostile_text_never_changes_the_statement(key: str, value: str) -> None:
         assert sql == expected
         given = {"'k'": key, repr(plain): wrapped}
         assert bound == [given.get(repr(each), each) for each in places]
+
+
+LONG: Final = "\0" * (MOST_TEXT // 2 + 1)  # refused by its length before anyone looks into it
+TOO_LARGE: Final[dict[str, Any]] = {
+    "one value": {"n": LONG * 2},
+    "one key": {LONG * 2: 1},
+    "key that is no condition": {LONG * 2: {}},
+    "two conditions": {"n": LONG, "m": {"!=": LONG}},
+    "keys and values": {LONG: {"<": LONG}},
+    "texts in a list": {"n": {"in": ["\0" * 2_000] * 600}},
+    "texts in lists": {name: {"not in": {LONG}} for name in "ab"},
+    "digits": {name: {"in": [10**3_000] * 200} for name in "ab"},
+    "text of numpy": {"n": np.str_(LONG * 2)},
+    "text in an array": {"n": {"contains": np.array(LONG * 2)}},
+    "text in a series": {"n": pd.Series([LONG * 2])},
+}
+
+
+@pytest.mark.parametrize("where", TOO_LARGE.values(), ids=TOO_LARGE.keys())
+def test_filter_of_much_text_is_refused_by_its_lengths(where: Any) -> None:
+    """Before it is scanned, encoded or copied, while nobody else runs."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidInput, match="too large") as error:
+            compile_where(where)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < MOST_TEXT // 4
+    assert error.value.hint
+
+
+def test_filter_of_as_much_text_as_is_taken_is_compiled() -> None:
+    """Keys, values and lists together."""
+    texts = ["x" * 500] * 1_000
+    _, bound = compiled({"n": {"in": texts}, "m" * 1_000: "y" * (MOST_TEXT - 501_001)})
+    assert bound[1] == texts
