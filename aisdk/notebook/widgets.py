@@ -175,8 +175,10 @@ class Explorer(Generic[T]):
         self.view.send({"id": number, **answer})
 
     def _found(self, question: Any) -> dict[str, Any]:
-        """The answer to a question: ``{"do": "rows" or "open", …}``."""
+        """The answer to a question: ``{"do": "rows", "open" or "picked", …}``."""
         asked = question if isinstance(question, Mapping) else {}
+        if asked.get("do") == "picked":  # whether anybody is there to have the selection
+            return {}
         if asked.get("do") == "open" and isinstance(asked.get("key"), str):
             return self._opened(asked["key"])
         start = asked.get("start")

@@ -190,6 +190,11 @@ def test_selected_rows_come_back_as_items_and_as_a_frame(view: Explorer[Hit]) ->
     assert len(view.selected) == 450
 
 
+def test_selection_is_heard(view: Explorer[Hit]) -> None:
+    """The browser asks whether anybody has it; the answer alone says so."""
+    assert ask(view, {"id": "0.2", "do": "picked"}) == {"id": "0.2"}
+
+
 def test_rows_that_cannot_be_selected_are_told_and_taken_back(view: Explorer[Hit]) -> None:
     """Those that are gone, those that are too many, and those that cannot be read."""
     sent: list[Any] = []
