@@ -262,16 +262,22 @@ def _source(rows: Rows[Any], beside: Rows[Any] | None) -> Source:
         return StoredRows(rows.item, listing, lambda work: _wait(rows, work))
     columns, records = columns_of(rows.item), rows.records
     if beside is None:
-        return HeldRows(columns, records)
+        return _held(columns, records)
     names = _shared(rows, beside)
     if not names:
-        return HeldRows(columns, records)
+        return _held(columns, records)
     there = _places(beside, names)
     places = [there.get(identity) for identity in _identities(rows, names)]
-    return HeldRows(
+    return _held(
         (columns[0], Column("beside", "int", nullable=True), *columns[1:]),
         [(record[0], place, *record[1:]) for record, place in zip(records, places, strict=True)],
     )
+
+
+def _held(columns: tuple[Column, ...], records: Sequence[Record]) -> HeldRows:
+    """Rows in memory, searched in the columns that are shown."""
+    shown = shown_columns(columns, (), records[:BLOCK_ROWS])
+    return HeldRows(columns, records, [column["place"] for column in shown])
 
 
 def _shared(rows: Rows[Any], beside: Rows[Any]) -> list[str]:

@@ -109,6 +109,20 @@ def test_explorer_sorts_and_filters_by_message(view: Explorer[Hit]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("search", "expected"),
+    [("title 27", [27]), ("d7", []), (f"{len(BEFORE):,}", []), ("none", []), ("2.007 7", [7])],
+)
+def test_explorer_searches_what_it_shows(search: str, expected: list[int]) -> None:
+    """Ids, positions in the document and values that every row has are on no screen."""
+    records = [(record[0], 2 + record[0] / 1_000, *record[2:]) for record in HITS[:30]]
+    for view in (page_of(records).explore(), page_of(records).explore(beside=Rows(Stage, []))):
+        shown = {column["name"] for column in view.view.about["columns"]}
+        assert not shown & {"document_id", "start", "embedding_model"}
+        found = ask(view, rows(search=search))["rows"]
+        assert [int(line[1]) for line in found] == expected
+
+
+@pytest.mark.parametrize(
     "question",
     [
         None,
