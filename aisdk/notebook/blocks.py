@@ -106,6 +106,11 @@ class Source(Protocol):
         """Whether rows can be searched for words."""
         ...
 
+    @property
+    def refreshes(self) -> bool:
+        """Whether rows can be read anew."""
+        ...
+
     def block(self, view: View, start: int) -> Block | None:
         """The rows from ``start`` on; ``None`` says that it is far, and to ask again.
 
@@ -134,9 +139,11 @@ class HeldRows:
         columns: Their columns.
         orders: All of them.
         searches: Yes.
+        refreshes: No, they stay as they are.
     """
 
     searches = True
+    refreshes = False
 
     def __init__(
         self,
@@ -172,7 +179,7 @@ class HeldRows:
         return self._records[int(key)] if known else None
 
     def renew(self) -> None:
-        """Nothing: they stay as they are."""
+        """Nothing."""
 
     def _arranged(self, view: View) -> list[int]:
         """The places of the rows of the view, in its order; what is missing comes last."""

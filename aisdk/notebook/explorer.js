@@ -12,9 +12,10 @@ class Bar {
     this.offer(about);
     const button = make("button", { type: "button" }, "Refresh");
     button.addEventListener("click", refresh);
+    if (about.refreshes) this.node.append(button);
     this.clear = make("button", { type: "button" }, "Select none");
     this.clear.addEventListener("click", clear);
-    this.node.append(button, this.clear, this.status);
+    this.node.append(this.clear, this.status);
     this.node.addEventListener("input", debounced(change, 250));
   }
 

@@ -138,6 +138,14 @@ def test_first_answer_that_is_an_error_leaves_the_table(draw: Draw) -> None:
     assert live.table.is_visible()
 
 
+def test_rows_that_stay_as_they_are_have_no_refresh(draw: Draw) -> None:
+    """Those of a result; what a listing shows can be read anew."""
+    live = draw(numbered(30))
+    live.told("30 rows")
+    buttons = live.page.locator(".bar button")
+    assert buttons.all_inner_texts() == ["Select none"]
+
+
 def test_rows_stand_in_the_page_as_they_are_seen(draw: Draw) -> None:
     """After scrolling down, up, and to a place far away, for readers and for the Tab key."""
     live = draw(numbered(NUMBERED))

@@ -100,6 +100,7 @@ def test_explorer_tells_the_browser_little_ahead(view: Explorer[Hit]) -> None:
         *("rank", "score", "title", "source", "metadata")
     ]
     assert about["keys"] == ["year"]
+    assert about["refreshes"] is False
 
 
 def test_explorer_sorts_and_filters_by_message(view: Explorer[Hit]) -> None:
@@ -178,7 +179,8 @@ def test_explorer_answers_with_every_error(
     gone = ask(view, {"id": "0.4", "do": "open", "key": "1000"})
     assert broken == {"id": "0.2", "error": "The view has failed (KeyError). Run the cell again."}
     assert stopped["error"].startswith("Interrupted")
-    assert "Refresh" in gone["error"]
+    assert gone["error"] == "This row is no longer at hand. Run the cell again."
+    assert not any("Refresh" in answer["error"] for answer in (broken, stopped, gone))
     assert "secret" not in "".join(capfd.readouterr())
 
 
@@ -190,6 +192,7 @@ def test_explorer_waits_no_longer_than_its_deadline(
     found = ask(view, {"id": "0.2", "do": "open", "key": "5"})
     assert found["chunk"] == CHUNK
     assert "no answer within" in found["note"]
+    assert found["note"].endswith("Open the row again.")
 
 
 def test_selected_rows_come_back_as_items_and_as_a_frame(view: Explorer[Hit]) -> None:
@@ -215,7 +218,8 @@ def test_rows_that_cannot_be_selected_are_told_and_taken_back(view: Explorer[Hit
     view.view.send = sent.append
     view.view.picked = ["7", "450", "2"]
     assert view.view.picked == ["7", "2"]
-    assert "no longer there" in sent.pop()["note"]
+    told = sent.pop()["note"]
+    assert told == "Rows that are no longer there were not selected. Run the cell again."
     large = page_of([HITS[0]] * 1_200).explore()
     large.view.send = sent.append
     large.view.picked = [str(place) for place in range(1_100)]
