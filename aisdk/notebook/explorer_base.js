@@ -14,7 +14,7 @@ const PATIENCE = 25_000; // until nobody is taken to answer: a little longer tha
 const SILENCE = "No kernel answers. Run the cell again for the live view.";
 const WIDTHS = { int: 4, float: 6, bool: 5, time: 14, bytes: 7 }; // em; other columns stretch
 const OPERATORS = { "=": "is", "!=": "is not", "<": "<", "<=": "≤", ">": ">", ">=": "≥",
-  contains: "contains" };
+  contains: "list contains" };
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);

@@ -294,9 +294,22 @@ def test_keys_of_later_rows_are_offered(draw: Draw) -> None:
     assert key.input_value() == "early"
 
 
+def test_filter_by_what_a_list_holds_says_so(draw: Draw) -> None:
+    """It finds no part of a text, and its name promises none."""
+    records = [(1, {"tags": ["Jane", "Joe"]}), (2, {"tags": "Jane Miller"}), (3, {"tags": ["Joe"]})]
+    live = draw(Rows(Noted, records).explore())
+    live.told("3 rows")
+    live.page.get_by_label("Filter by metadata").select_option("tags")
+    live.page.get_by_label("Comparison").select_option(label="list contains")
+    live.page.get_by_label("Value to compare with").fill("Jane")
+    live.told("1 row")
+    assert live.rows.count() == 1
+    assert live.page.evaluate("host.questions.at(-1).view.operator") == "contains"
+
+
 @dataclass(frozen=True, slots=True)
 class Noted:
     """A row with metadata."""
 
     number: int
-    metadata: dict[str, int]
+    metadata: dict[str, Any]
