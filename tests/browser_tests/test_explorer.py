@@ -251,6 +251,10 @@ def test_restarted_kernel_gives_the_table_back(show: Any) -> None:
     tick = seen.page.locator(".aisdk-explorer .body .tick")
     tick.first.click()
     told(seen, "1 selected")
+    for _ in range(50):  # the change goes another way than the question for it
+        if asked(seen, "len(view.selected)") == "1":
+            break
+        seen.page.wait_for_timeout(200)
     assert asked(seen, "len(view.selected)") == "1"
     seen.page.evaluate(RESTART)
     seen.page.wait_for_function(f"({STATE})() === 'idle'", timeout=60_000)
