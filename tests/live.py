@@ -16,11 +16,11 @@ FRAME: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><ti
 """
 # What anywidget gives a view. A kernel's answers go to every window, as those of a comm do.
 HOST: Final = """
-async ([source, style, about, windows, gone]) => {
+async ([source, style, about, windows, gone, restarted]) => {
   const state = {about, picked: []};
   const listeners = {};
   window.host = {
-    gone, held: [], questions: [], state,
+    gone, restarted, held: [], questions: [], state,
     fire(name, value) { for (const heard of [...(listeners[name] ?? [])]) heard(value); },
     async pass(work) {
       if (host.gone) { host.held.push(work); return; }
@@ -39,8 +39,9 @@ async ([source, style, about, windows, gone]) => {
   const model = {
     get: name => state[name],
     set(name, value) { state[name] = value; host.fire(`change:${name}`); },
-    save_changes: () => host.pass(() => toKernel(null, state.picked)),
+    save_changes() { if (!host.restarted) host.pass(() => toKernel(null, state.picked)); },
     send(question) {
+      if (host.restarted) throw new Error('Cannot send');  // as JupyterLab does
       host.questions.push(question);
       host.pass(() => toKernel(question, state.picked));
     },
@@ -73,9 +74,10 @@ class Live:
         Args:
             page: A fresh page.
             explorer: What ``explore()`` gave.
-            how: ``gone``: nobody answers at first; ``windows``: how many show it; ``theme``: what
-                the page says of colours; ``outputs``: the class of what the outputs stand in;
-                ``change``: makes another source of the browser's.
+            how: ``gone``: nobody answers at first; ``restarted``: nothing can be sent, as after a
+                restart of the kernel; ``windows``: how many show it; ``theme``: what the page says
+                of colours; ``outputs``: the class of what the outputs stand in; ``change``: makes
+                another source of the browser's.
         """
         self.page, self.explorer = page, explorer
         self._sent: list[Any] = []
@@ -87,7 +89,8 @@ class Live:
         )
         about, windows = explorer.view.about, how.get("windows", 1)
         source, style = change(str(explorer.view._esm)), str(explorer.view._css)
-        page.evaluate(HOST, [source, style, about, windows, how.get("gone", False)])
+        lost = [how.get(name, False) for name in ("gone", "restarted")]
+        page.evaluate(HOST, [source, style, about, windows, *lost])
 
     def _take(self, question: Any, picked: list[str]) -> dict[str, Any]:
         view: Pane = self.explorer.view

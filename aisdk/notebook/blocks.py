@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, Self
 from pydantic_core import from_json
 
 from aisdk.core.results.frame import Column, Record
-from aisdk.core.results.text import cell_text
+from aisdk.core.results.text import cell_text, shared_decimals
 from aisdk.errors import InvalidInput
 
 __all__ = ["BLOCK_ROWS", "Block", "HeldRows", "Source", "View", "metadata_of"]
@@ -106,6 +106,11 @@ class Source(Protocol):
         """Whether rows can be searched for words."""
         ...
 
+    @property
+    def refreshes(self) -> bool:
+        """Whether rows can be read anew."""
+        ...
+
     def block(self, view: View, start: int) -> Block | None:
         """The rows from ``start`` on; ``None`` says that it is far, and to ask again.
 
@@ -134,14 +139,29 @@ class HeldRows:
         columns: Their columns.
         orders: All of them.
         searches: Yes.
+        refreshes: No, they stay as they are.
     """
 
     searches = True
+    refreshes = False
 
-    def __init__(self, columns: tuple[Column, ...], records: Sequence[Record]) -> None:
+    def __init__(
+        self,
+        columns: tuple[Column, ...],
+        records: Sequence[Record],
+        searched: Sequence[int] | None = None,
+    ) -> None:
+        """Holds them.
+
+        Args:
+            columns: Their columns.
+            records: Their values.
+            searched: The places of the columns that are searched for words; ``None`` for all.
+        """
         self.columns = columns
         self.orders = tuple(column.name for column in columns)
         self._records = records
+        self._searched = range(len(columns)) if searched is None else searched
         self._view = View()
         self._order: Sequence[int] = range(len(records))
 
@@ -159,16 +179,14 @@ class HeldRows:
         return self._records[int(key)] if known else None
 
     def renew(self) -> None:
-        """Nothing: they stay as they are."""
+        """Nothing."""
 
     def _arranged(self, view: View) -> list[int]:
         """The places of the rows of the view, in its order; what is missing comes last."""
-        words = view.search.casefold().split()
         found = [
             place
-            for place, record in enumerate(self._records)
-            if (not view.key or _meets(metadata_of(self.columns, record), view))
-            and _holds(record, words)
+            for place in self._with(view.search.casefold().split())
+            if not view.key or _meets(metadata_of(self.columns, self._records[place]), view)
         ]
         if view.sort not in self.orders:
             return found
@@ -178,6 +196,20 @@ class HeldRows:
         missing = [place for place in found if values[place] is None]
         return sorted(there, key=values.__getitem__, reverse=view.descending) + missing
 
+    def _with(self, words: list[str]) -> Sequence[int]:
+        """The places of the rows where all words stand somewhere in what is searched."""
+        if not words:
+            return range(len(self._records))
+        records, columns = self._records, self._searched
+        decimals = [shared_decimals(record[column] for record in records) for column in columns]
+        found: list[int] = []
+        for place, record in enumerate(records):
+            cells = map(cell_text, [record[column] for column in columns], decimals)
+            text = "\n".join(cells).casefold()
+            if all(word in text for word in words):
+                found.append(place)
+        return found
+
 
 def metadata_of(columns: Sequence[Column], record: Record) -> Mapping[str, Any]:
     """The metadata in a row, empty where it has none."""
@@ -186,14 +218,6 @@ def metadata_of(columns: Sequence[Column], record: Record) -> Mapping[str, Any]:
             found = from_json(value) if isinstance(value, str) else value
             return found if isinstance(found, Mapping) else {}
     return {}
-
-
-def _holds(record: Record, words: list[str]) -> bool:
-    """Whether all words stand somewhere in the row."""
-    if not words:
-        return True
-    text = "\n".join(map(cell_text, record)).casefold()
-    return all(word in text for word in words)
 
 
 def _meets(metadata: Mapping[str, Any], view: View) -> bool:

@@ -12,9 +12,10 @@ class Bar {
     this.offer(about);
     const button = make("button", { type: "button" }, "Refresh");
     button.addEventListener("click", refresh);
+    if (about.refreshes) this.node.append(button);
     this.clear = make("button", { type: "button" }, "Select none");
     this.clear.addEventListener("click", clear);
-    this.node.append(button, this.clear, this.status);
+    this.node.append(this.clear, this.status);
     this.node.addEventListener("input", debounced(change, 250));
   }
 
@@ -99,8 +100,9 @@ class Rows {
     this.answered = answered;
     this.about = model.get("about");
     const noted = (note) => this.remark(note);
-    this.kernel = new Kernel(model, { noted, heard: () => this.hear(), silent: () => this.miss() });
-    this.picking = new Picking(model, noted);
+    this.kernel = new Kernel(model, { noted, heard: () => this.hear(), silent: () => this.miss(),
+      gone: () => this.lose() });
+    this.picking = new Picking(model, this.kernel, noted);
     this.problem = this.note = this.silence = "";
     this.bar = new Bar(this.about, () => this.change(), () => this.change(true),
       () => this.picking.set([]));
@@ -125,17 +127,25 @@ class Rows {
   }
 
   hear() {
-    this.silence = "";
     this.live.hidden = false;
     this.waits.remove();
     this.answered(Boolean(this.shown));
+    if (!this.silence) return;
+    this.silence = "";
+    this.tell();
   }
 
   /** Nobody has answered: the static table is shown again. */
   miss() {
-    this.silence = "No kernel answers. Run the cell again for the live view.";
+    this.silence = SILENCE;
     this.answered(false);
     this.tell();
+  }
+
+  /** Nobody will answer, and nobody has the selection. */
+  lose() {
+    this.picking.forget();
+    this.miss();
   }
 
   remark(note) {
@@ -236,7 +246,7 @@ class Rows {
     if (reach < total)
       facts.push(`the first ${reach.toLocaleString("en")} can be scrolled to: sort or filter`);
     this.bar.clear.disabled = !picked;
-    if (picked) facts.push(`${picked.toLocaleString("en")} selected`);
+    if (picked && !this.silence) facts.push(`${picked.toLocaleString("en")} selected`);
     if (note) facts.push(note);
     this.bar.status.textContent = facts.join(" · ");
     this.bar.status.classList.toggle("problem", Boolean(this.silence || this.problem));

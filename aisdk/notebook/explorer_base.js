@@ -11,9 +11,10 @@ const MOST_ROWS = 500_000; // what fits in the height of an element in every bro
 const MOST_PICKED = 1_000;
 const SLOW = 2_000; // milliseconds until one is told to wait for an answer
 const PATIENCE = 25_000; // until nobody is taken to answer: a little longer than the kernel may take
+const SILENCE = "No kernel answers. Run the cell again for the live view.";
 const WIDTHS = { int: 4, float: 6, bool: 5, time: 14, bytes: 7 }; // em; other columns stretch
 const OPERATORS = { "=": "is", "!=": "is not", "<": "<", "<=": "≤", ">": ">", ">=": "≥",
-  contains: "contains" };
+  contains: "list contains" };
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -69,7 +70,7 @@ class Kernel {
       late = setTimeout(this.handlers.silent, PATIENCE);
     });
     try {
-      this.model.send({ id, ...question });
+      this.send({ id, ...question });
       const answer = await answered;
       this.handlers.heard();
       if (answer.error) throw new Error(answer.error);
@@ -80,17 +81,28 @@ class Kernel {
     }
   }
 
+  /** Sends a message; where that fails, as after a restart of the kernel, nobody will answer. */
+  send(message) {
+    try {
+      this.model.send(message);
+    } catch {
+      this.handlers.gone();
+      throw new Error(SILENCE);
+    }
+  }
+
   close() {
     this.model.off("msg:custom", this.listen);
     for (const settle of this.waiting.values()) settle({ error: "The view is closed." });
-    this.handlers = { heard() {}, silent() {}, noted() {} };
+    this.handlers = { heard() {}, silent() {}, gone() {}, noted() {} };
   }
 }
 
 /** The keys of the selected rows, shared with the kernel and with other views of the same rows. */
 class Picking {
-  constructor(model, noted) {
+  constructor(model, kernel, noted) {
     this.model = model;
+    this.kernel = kernel;
     this.noted = noted;
   }
 
@@ -120,5 +132,12 @@ class Picking {
   set(keys) {
     this.model.set("picked", keys);
     this.model.save_changes();
+    // Nobody says whether that arrived: a question tells where no kernel is there to have it.
+    this.kernel.ask({ do: "picked" }).catch(() => {});
+  }
+
+  /** Nothing is selected any more: the kernel that knew of it is gone. */
+  forget() {
+    this.model.set("picked", []);
   }
 }

@@ -30,9 +30,11 @@ class StoredRows:
         columns: The columns.
         orders: Those by which the store can order.
         searches: No.
+        refreshes: Yes.
     """
 
     searches = False
+    refreshes = True
 
     def __init__(self, item: type[Any], listing: Listing, wait: Wait) -> None:
         self.columns = columns_of(item)

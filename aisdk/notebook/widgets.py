@@ -124,6 +124,7 @@ class Explorer(Generic[T]):
             "title": title,
             "mark": self._mark,
             "searches": source.searches,
+            "refreshes": source.refreshes,
             "columns": shown_columns(source.columns, source.orders, records),
             **self._offered(),
         }
@@ -150,9 +151,14 @@ class Explorer(Generic[T]):
             note = clean_text(str(error))
         self._chosen = chosen
         if len(chosen) < len(wanted):
-            note = note or "Rows that are no longer there were not selected. Press Refresh."
+            note = note or f"Rows that are no longer there were not selected. {self._anew}."
             self.view.picked = list(chosen)
             self.view.send({"id": None, "note": note})
+
+    @property
+    def _anew(self) -> str:
+        """How to have the rows read anew."""
+        return "Press Refresh" if self._source.refreshes else "Run the cell again"
 
     def _raw(self, key: str) -> Record | None:
         """A row as the page has it, without the column of the place beside."""
@@ -168,15 +174,17 @@ class Explorer(Generic[T]):
         except AisdkError as error:
             answer = {"error": clean_text(str(error))}
         except KeyboardInterrupt:
-            answer = {"error": "Interrupted. Press Refresh to go on."}
+            answer = {"error": f"Interrupted. {self._anew} to go on."}
         except Exception as error:  # noqa: BLE001  # nobody is there to catch it
             answer = {"error": f"The view has failed ({type(error).__name__}). Run the cell again."}
         number = question.get("id") if isinstance(question, Mapping) else None
         self.view.send({"id": number, **answer})
 
     def _found(self, question: Any) -> dict[str, Any]:
-        """The answer to a question: ``{"do": "rows" or "open", …}``."""
+        """The answer to a question: ``{"do": "rows", "open" or "picked", …}``."""
         asked = question if isinstance(question, Mapping) else {}
+        if asked.get("do") == "picked":  # whether anybody is there to have the selection
+            return {}
         if asked.get("do") == "open" and isinstance(asked.get("key"), str):
             return self._opened(asked["key"])
         start = asked.get("start")
@@ -199,7 +207,7 @@ class Explorer(Generic[T]):
         """The fields of a row, and its chunk inside its document."""
         record = self._raw(key)
         if record is None:
-            raise NotFound("This row is no longer at hand.", hint="Press Refresh.")
+            raise NotFound("This row is no longer at hand.", hint=f"{self._anew}.")
         names = [column.name for column in columns_of(self.rows.item)]
         values = dict(zip(names, record, strict=True))
         document, failed = None, {}
@@ -207,7 +215,11 @@ class Explorer(Generic[T]):
         find = origin.matched(record) if origin and origin.matched else None
         if origin is not None and isinstance(self.rows, Page) and "document_id" in values:
             try:
-                document = _wait(self.rows, lambda: origin.text(str(values["document_id"])))
+                document = _wait(
+                    self.rows,
+                    lambda: origin.text(str(values["document_id"])),
+                    hint="Open the row again.",
+                )
             except AisdkError as error:  # the row's own values can be shown all the same
                 failed = {"note": clean_text(str(error))}
         return {"fields": fields(values, find), **context(values, document, find), **failed}
@@ -257,19 +269,25 @@ def _source(rows: Rows[Any], beside: Rows[Any] | None) -> Source:
     """The whole listing of a page that is a part of one, else the rows themselves."""
     listing = rows.origin.listing if isinstance(rows, Page) and rows.origin else None
     if listing is not None and beside is None:
-        return StoredRows(rows.item, listing, lambda work: _wait(rows, work))
+        return StoredRows(rows.item, listing, lambda work: _wait(rows, work, "Press Refresh."))
     columns, records = columns_of(rows.item), rows.records
     if beside is None:
-        return HeldRows(columns, records)
+        return _held(columns, records)
     names = _shared(rows, beside)
     if not names:
-        return HeldRows(columns, records)
+        return _held(columns, records)
     there = _places(beside, names)
     places = [there.get(identity) for identity in _identities(rows, names)]
-    return HeldRows(
+    return _held(
         (columns[0], Column("beside", "int", nullable=True), *columns[1:]),
         [(record[0], place, *record[1:]) for record, place in zip(records, places, strict=True)],
     )
+
+
+def _held(columns: tuple[Column, ...], records: Sequence[Record]) -> HeldRows:
+    """Rows in memory, searched in the columns that are shown."""
+    shown = shown_columns(columns, (), records[:BLOCK_ROWS])
+    return HeldRows(columns, records, [column["place"] for column in shown])
 
 
 def _shared(rows: Rows[Any], beside: Rows[Any]) -> list[str]:
@@ -299,7 +317,7 @@ def _places(rows: Rows[Any], names: list[str]) -> dict[tuple[Any, ...], int]:
     return there
 
 
-def _wait(rows: Rows[Any], work: Callable[[], Awaitable[R]]) -> R:
+def _wait(rows: Rows[Any], work: Callable[[], Awaitable[R]], hint: str) -> R:
     """The result of the work, or an error within the deadline."""
     assert isinstance(rows, Page)  # noqa: S101  # only its rows come from elsewhere
 
@@ -311,7 +329,7 @@ def _wait(rows: Rows[Any], work: Callable[[], Awaitable[R]]) -> R:
             if isinstance(late, AisdkError):
                 raise
             raise DeadlineExceeded(
-                f"There was no answer within {DEADLINE_S:.0f} seconds.", hint="Press Refresh."
+                f"There was no answer within {DEADLINE_S:.0f} seconds.", hint=hint
             ) from None
 
     return rows.wait(bounded)

@@ -244,6 +244,31 @@ def test_view_is_live_after_each_new_run(show: Any) -> None:
     assert is_quiet(seen)
 
 
+def test_restarted_kernel_gives_the_table_back(show: Any) -> None:
+    """Whatever is clicked says so at once; no row is selected that Python does not have."""
+    seen = show("explorer-restart", CONNECT, PUMPS)
+    wait_for(seen, "rank", "1")
+    tick = seen.page.locator(".aisdk-explorer .body .tick")
+    tick.first.click()
+    told(seen, "1 selected")
+    for _ in range(50):  # the change goes another way than the question for it
+        if asked(seen, "len(view.selected)") == "1":
+            break
+        seen.page.wait_for_timeout(200)
+    assert asked(seen, "len(view.selected)") == "1"
+    seen.page.evaluate(RESTART)
+    seen.page.wait_for_function(f"({STATE})() === 'idle'", timeout=60_000)
+    assert not seen.page.locator(".aisdk-rows").is_visible()
+    tick.nth(2).click()
+    told(seen, "30 rows · No kernel answers. Run the cell again")
+    assert seen.page.locator(".aisdk-rows").is_visible()
+    assert seen.page.locator(".aisdk-explorer [aria-selected=true]").count() == 0
+    rows_of(seen).nth(2).click()
+    seen.page.wait_for_selector(".aisdk-explorer .details:has-text('Run the cell again')")
+    seen.keep("explorer_restarted")
+    assert is_quiet(seen)
+
+
 def live_apart(seen: Any) -> list[str]:
     """The ids of the outputs' views, after a row was selected in each of the four."""
     views = seen.page.locator(".aisdk-explorer")

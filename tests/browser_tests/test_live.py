@@ -14,6 +14,12 @@ from aisdk.core.results.page import Rows
 Draw = Callable[..., Live]
 
 NUMBERED: Final = 3_000
+TOUCHED: Final = {
+    "search": "input[type=search]",
+    "header": ".head button",
+    "row": ".body .row > :last-child",
+    "tick": ".body .tick",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +67,52 @@ def test_table_stays_until_the_kernel_has_answered(draw: Draw, outputs: str) -> 
     assert live.page.locator("text=Run the cell again").count() == 0
 
 
-def test_table_comes_back_when_the_kernel_is_gone(draw: Draw) -> None:
+@pytest.mark.parametrize("what", ["header", "row", "tick"])
+def test_table_comes_back_when_the_kernel_is_gone(draw: Draw, what: str) -> None:
     """A question without an answer shows the table again, until there is one."""
     live = draw(numbered(300), frozen=True)
     live.told("300 rows")
     assert not live.table.is_visible()
     live.page.evaluate("host.gone = true")
-    live.page.get_by_role("button", name="Refresh").click()
+    live.page.locator(TOUCHED[what]).first.click()
     live.page.clock.run_for(24_000)
     assert not live.table.is_visible()
     live.page.clock.run_for(2_000)
     live.told("Run the cell again")
     assert live.table.is_visible()
+    assert "selected" not in live.page.locator(".status").inner_text()
     live.page.evaluate("host.back()")
     live.page.wait_for_function("!document.querySelector('.status').textContent.includes('Run')")
     assert not live.table.is_visible()
+
+
+@pytest.mark.parametrize("what", TOUCHED)
+def test_table_comes_back_when_the_kernel_was_restarted(draw: Draw, what: str) -> None:
+    """That is told at once, and no row is selected that Python does not have."""
+    live = draw(numbered(30), frozen=True)
+    live.told("30 rows")
+    live.page.locator(TOUCHED["tick"]).nth(3).click()
+    live.told("1 selected")
+    live.page.evaluate("host.restarted = true")
+    if what == "search":
+        live.page.locator(TOUCHED[what]).fill("row 7")
+    else:
+        live.page.locator(TOUCHED[what]).nth(1).click()
+    live.page.clock.run_for(1_000)
+    live.told("30 rows · No kernel answers. Run the cell again for the live view.")
+    assert live.table.is_visible()
+    assert live.page.locator("[aria-selected=true]").count() == 0
+    if what == "row":
+        details = live.page.locator(".details [role=alert]")
+        assert details.inner_text().startswith("No kernel answers. Run the cell again")
+
+
+def test_table_stays_when_nothing_can_be_sent(draw: Draw) -> None:
+    """A view that is drawn after a restart of the kernel says so at once."""
+    live = draw(numbered(30), frozen=True, restarted=True)
+    assert live.page.locator(".note:has-text('Run the cell again')").is_visible()
+    assert live.table.is_visible()
+    assert not live.page.locator(".grid").is_visible()
 
 
 def test_table_of_another_output_stays(draw: Draw) -> None:
@@ -99,6 +136,14 @@ def test_first_answer_that_is_an_error_leaves_the_table(draw: Draw) -> None:
     live = draw(explorer)
     live.told("The view has failed")
     assert live.table.is_visible()
+
+
+def test_rows_that_stay_as_they_are_have_no_refresh(draw: Draw) -> None:
+    """Those of a result; what a listing shows can be read anew."""
+    live = draw(numbered(30))
+    live.told("30 rows")
+    buttons = live.page.locator(".bar button")
+    assert buttons.all_inner_texts() == ["Select none"]
 
 
 def test_rows_stand_in_the_page_as_they_are_seen(draw: Draw) -> None:
@@ -249,9 +294,22 @@ def test_keys_of_later_rows_are_offered(draw: Draw) -> None:
     assert key.input_value() == "early"
 
 
+def test_filter_by_what_a_list_holds_says_so(draw: Draw) -> None:
+    """It finds no part of a text, and its name promises none."""
+    records = [(1, {"tags": ["Jane", "Joe"]}), (2, {"tags": "Jane Miller"}), (3, {"tags": ["Joe"]})]
+    live = draw(Rows(Noted, records).explore())
+    live.told("3 rows")
+    live.page.get_by_label("Filter by metadata").select_option("tags")
+    live.page.get_by_label("Comparison").select_option(label="list contains")
+    live.page.get_by_label("Value to compare with").fill("Jane")
+    live.told("1 row")
+    assert live.rows.count() == 1
+    assert live.page.evaluate("host.questions.at(-1).view.operator") == "contains"
+
+
 @dataclass(frozen=True, slots=True)
 class Noted:
     """A row with metadata."""
 
     number: int
-    metadata: dict[str, int]
+    metadata: dict[str, Any]

@@ -98,6 +98,7 @@ def test_explore_selects_rows_that_were_let_go(filled: aisdk.Session) -> None:
     view.view.picked = [*view.view.picked, gone, "none"]
     assert len(view.selected) == 4
     assert "no longer there" in sent[0]["note"]
+    assert sent[0]["note"].endswith("Press Refresh.")
 
 
 def test_explore_offers_the_keys_of_rows_as_they_are_read(filled: aisdk.Session) -> None:
@@ -128,6 +129,7 @@ def test_explore_keeps_to_the_rows_of_a_whole_page(filled: aisdk.Session) -> Non
 def test_explore_refresh_sees_what_was_added(filled: aisdk.Session) -> None:
     """Rows are read anew when the browser asks for fresh ones."""
     view = filled.documents.list(limit=5).explore()
+    assert view.view.about["refreshes"]
     assert ask(view, do="rows", view={}, start=0)["total"] == 450
     filled.documents.add([aisdk.Document("New.", source="s000a")], progress=False)
     assert ask(view, do="rows", view={}, start=0)["total"] == 450

@@ -65,6 +65,17 @@ def test_held_rows_are_searched(search: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("search", "expected"),
+    [("fig", ["fig"]), ("2020", []), ("2.50", ["fig"]), ("1.23", ["pear"]), ("1.234", [])],
+)
+def test_held_rows_are_searched_where_it_is_seen(search: str, expected: list[str]) -> None:
+    """In the columns that are shown, and in numbers as these show them."""
+    notes = [("pear", 1.234, {"year": 2020}), ("fig", 12.5, {})]
+    rows = HeldRows(columns_of(Note), notes, searched=(0, 1))
+    assert [record[0] for _, record in rows.block(View(search=search), 0).rows] == expected
+
+
+@pytest.mark.parametrize(
     ("key", "operator", "value", "expected"),
     [
         ("year", "=", "2024", ["Apple", "fig"]),

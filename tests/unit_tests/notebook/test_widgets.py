@@ -100,12 +100,27 @@ def test_explorer_tells_the_browser_little_ahead(view: Explorer[Hit]) -> None:
         *("rank", "score", "title", "source", "metadata")
     ]
     assert about["keys"] == ["year"]
+    assert about["refreshes"] is False
 
 
 def test_explorer_sorts_and_filters_by_message(view: Explorer[Hit]) -> None:
     """The order and the filter of the question hold for the whole result."""
     found = ask(view, rows(sort="rank", descending=True, key="year", operator="<=", value="2003"))
     assert [line[1] for line in found["rows"]] == ["3", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [("title 27", [27]), ("d7", []), (f"{len(BEFORE):,}", []), ("none", []), ("2.007 7", [7])],
+)
+def test_explorer_searches_what_it_shows(search: str, expected: list[int]) -> None:
+    """Ids, positions in the document and values that every row has are on no screen."""
+    records = [(record[0], 2 + record[0] / 1_000, *record[2:]) for record in HITS[:30]]
+    for view in (page_of(records).explore(), page_of(records).explore(beside=Rows(Stage, []))):
+        shown = {column["name"] for column in view.view.about["columns"]}
+        assert not shown & {"document_id", "start", "embedding_model"}
+        found = ask(view, rows(search=search))["rows"]
+        assert [int(line[1]) for line in found] == expected
 
 
 @pytest.mark.parametrize(
@@ -164,7 +179,8 @@ def test_explorer_answers_with_every_error(
     gone = ask(view, {"id": "0.4", "do": "open", "key": "1000"})
     assert broken == {"id": "0.2", "error": "The view has failed (KeyError). Run the cell again."}
     assert stopped["error"].startswith("Interrupted")
-    assert "Refresh" in gone["error"]
+    assert gone["error"] == "This row is no longer at hand. Run the cell again."
+    assert not any("Refresh" in answer["error"] for answer in (broken, stopped, gone))
     assert "secret" not in "".join(capfd.readouterr())
 
 
@@ -176,6 +192,7 @@ def test_explorer_waits_no_longer_than_its_deadline(
     found = ask(view, {"id": "0.2", "do": "open", "key": "5"})
     assert found["chunk"] == CHUNK
     assert "no answer within" in found["note"]
+    assert found["note"].endswith("Open the row again.")
 
 
 def test_selected_rows_come_back_as_items_and_as_a_frame(view: Explorer[Hit]) -> None:
@@ -190,13 +207,19 @@ def test_selected_rows_come_back_as_items_and_as_a_frame(view: Explorer[Hit]) ->
     assert len(view.selected) == 450
 
 
+def test_selection_is_heard(view: Explorer[Hit]) -> None:
+    """The browser asks whether anybody has it; the answer alone says so."""
+    assert ask(view, {"id": "0.2", "do": "picked"}) == {"id": "0.2"}
+
+
 def test_rows_that_cannot_be_selected_are_told_and_taken_back(view: Explorer[Hit]) -> None:
     """Those that are gone, those that are too many, and those that cannot be read."""
     sent: list[Any] = []
     view.view.send = sent.append
     view.view.picked = ["7", "450", "2"]
     assert view.view.picked == ["7", "2"]
-    assert "no longer there" in sent.pop()["note"]
+    told = sent.pop()["note"]
+    assert told == "Rows that are no longer there were not selected. Run the cell again."
     large = page_of([HITS[0]] * 1_200).explore()
     large.view.send = sent.append
     large.view.picked = [str(place) for place in range(1_100)]
