@@ -2,7 +2,8 @@
 
 In a notebook a script in an output is code execution, so everything that comes from a record
 becomes character data: no link, no attribute and no style is ever made from it. The table needs no
-script and no other file, has no ids, and reads well where styles are stripped.
+script and no other file, has no ids, and reads well where styles are stripped. It is one line, so
+that in Markdown, where an empty line ends HTML, texts stay texts too.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _MOST_BYTES = 500_000
 _SUMMARY = 120  # characters of a cell that are shown before it is unfolded
 _MOST_TEXT = 2_000  # characters of a cell that are kept at all
 
+_BREAK = "&#10;"  # a line break that is none in the file
 _MANY_COLUMNS = 8  # above, columns that say little are told in the foot
 # Numbers with a bar: beside the largest of their column, or beside another column of their row.
 _BARS = frozenset({"score", "lexical_score", "dense_score", "milliseconds"})
@@ -42,7 +44,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 # Colours: those of VS Code, else those of Jupyter, else our own for a light or dark system.
 # Marks let the paper through, as Jupyter's pale colours are the same in its dark theme.
 # The doubled class outweighs what Jupyter says of all tables: fixed layout, text to the right.
-_STYLE = """
+_SHEET = """
 .aisdk-rows{--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--paper:#fff;--bar:#0969da;
 overflow:auto;max-height:40em}
 @media(prefers-color-scheme:dark){
@@ -71,6 +73,7 @@ var(--vscode-panel-border,var(--jp-border-color2,var(--line)))}
 .aisdk-rows mark{color:inherit;
 background:var(--vscode-editor-findMatchHighlightBackground,rgba(255,160,0,.35))}
 """
+_STYLE = " ".join(_SHEET.split())
 
 
 def render_html(preview: Preview) -> str:
@@ -89,7 +92,7 @@ def render_html(preview: Preview) -> str:
     return _framed(
         preview.title,
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
-        f'<tfoot><tr><td colspan="{len(shown)}">{escape(foot)}</td></tr></tfoot>',
+        f'<tfoot><tr><td colspan="{len(shown)}">{_text(foot)}</td></tr></tfoot>',
     )
 
 
@@ -110,7 +113,7 @@ def _framed(title: str, content: str) -> str:
         f"<style>{_STYLE}</style>"
         # The class names keep MathJax from typesetting what stands between two dollar signs.
         '<div class="aisdk-rows tex2jax_ignore mathjax_ignore" role="group" tabindex="0" '
-        f'aria-label="Table"><table><caption>{escape(title)}</caption>{content}</table></div>'
+        f'aria-label="Table"><table><caption>{_text(title)}</caption>{content}</table></div>'
     )
 
 
@@ -120,7 +123,7 @@ def _head(column: Column) -> str:
 
 
 def _named(name: str) -> str:
-    return escape(name).replace("_", "_<wbr>")
+    return _text(name).replace("_", "_<wbr>")
 
 
 def _is_number(column: Column) -> bool:
@@ -168,7 +171,7 @@ def _is_amount(value: object) -> bool:
 
 
 def _number(value: object, decimals: int | None, whole: object) -> str:
-    return f'<td class="number">{escape(cell_text(value, decimals))}{_bar(value, whole)}</td>'
+    return f'<td class="number">{_text(cell_text(value, decimals))}{_bar(value, whole)}</td>'
 
 
 def _bar(value: Any, whole: Any) -> str:
@@ -191,17 +194,23 @@ def _cell(value: object, find: Find | None = None) -> str:
         return f"<td>{_marked(text, SHORT, find)}</td>"
     if len(text) <= _SUMMARY:
         return f'<td class="long">{_marked(text, _SUMMARY, find)}</td>'
+    summary = _marked(text, _SUMMARY, find).replace(_BREAK, " ").rstrip()
     cut = len(text) - _MOST_TEXT
     beyond = f" … {cut:,} more characters" if cut > 0 else ""
     return (
-        f'<td class="long"><details><summary>{_marked(text, _SUMMARY, find).rstrip()}…</summary>'
+        f'<td class="long"><details><summary>{summary}…</summary>'
         f"<p>{_marked(text, _MOST_TEXT, find)}{beyond}</p></details></td>"
     )
+
+
+def _text(text: str) -> str:
+    """The text escaped, in one line."""
+    return escape(text).replace("\n", _BREAK)
 
 
 def _marked(text: str, most: int, find: Find | None) -> str:
     """The first characters escaped, with the matched words marked."""
     return "".join(
-        f"<mark>{escape(piece)}</mark>" if number % 2 else escape(piece)
+        f"<mark>{_text(piece)}</mark>" if number % 2 else _text(piece)
         for number, piece in enumerate(marked_pieces(text, most, find))
     )

@@ -174,6 +174,18 @@ def test_render_long_text_is_folded_and_cut_with_a_count() -> None:
     assert f"<p>{'a' * 2_000} … 3,000 more characters</p>" in shown
 
 
+def test_render_keeps_the_lines_of_a_text_in_one_line_of_html() -> None:
+    """Unfolded they are lines; what is folded is one line, whose breaks are spaces."""
+    text = "one\n\ntwo &#10; " + "word " * 40
+    shown = page_html("a\nb", text, title="c\nd", parts=("one",))
+    assert "\n" not in shown
+    assert "<td>a&#10;b</td>" in shown
+    assert "<caption>c&#10;d</caption>" in shown
+    assert "<summary><mark>one</mark>  two &amp;#10; word" in shown
+    assert "<p><mark>one</mark>&#10;&#10;two &amp;#10; word" in shown
+    assert "a a a…</summary><p>a&#10;a&#10;a" in page_html("a\n" * 70)
+
+
 def test_render_long_values_are_cut_with_a_count_too() -> None:
     """Metadata as well as text."""
     assert " more characters</p>" in _cell({"key": "a" * 5_000})
