@@ -23,6 +23,7 @@ from aisdk.core.results.text import (
     Preview,
     arrange,
     cell_text,
+    decoded,
     in_frame,
     marked_pieces,
     shared_decimals,
@@ -67,7 +68,8 @@ border-bottom:1px solid var(--vscode-panel-border,var(--jp-border-color2,var(--l
 display:block;height:.2em;min-width:3em;margin-top:.1em;
 background:linear-gradient(var(--fill),var(--fill)) no-repeat
 var(--vscode-panel-border,var(--jp-border-color2,var(--line)))}
-.aisdk-rows.aisdk-rows tbody td.long{white-space:normal;overflow-wrap:anywhere;min-width:11em}
+.aisdk-rows.aisdk-rows tbody td.long{white-space:normal;overflow-wrap:anywhere;min-width:12em}
+.aisdk-rows.aisdk-rows tbody td.read{min-width:18em}
 .aisdk-rows.aisdk-rows :is(th,tbody td).number{text-align:right;font-variant-numeric:tabular-nums}
 .aisdk-rows details p{white-space:pre-wrap;margin:.3em 0}
 .aisdk-rows mark{color:inherit;
@@ -84,8 +86,7 @@ def render_html(preview: Preview) -> str:
     Columns without any value are left out. In a wide table those with the same text in every row
     and those for programs, such as ids, are told in the foot: it should fit beside a file browser.
     """
-    few = len(preview.records[:LOOKED_AT]) < 2
-    shown, alike, hidden = arrange(preview, lambda places: len(places) > _MANY_COLUMNS and not few)
+    shown, alike, hidden = arrange(preview, lambda places: len(places) > _MANY_COLUMNS)
     heads = "".join(_head(preview.columns[place]) for place in shown)
     rows = list(_rows(preview, shown))
     foot = " · ".join([preview.count(len(rows)), *alike, *in_frame(hidden)])
@@ -143,7 +144,7 @@ def _rows(preview: Preview, shown: list[int]) -> Iterator[str]:
             (
                 _number(record[place], decimals[place], wholes.get(place, none)[number])
                 if _is_number(preview.columns[place])
-                else _named_cell(preview.columns[place].name, record[place], find)
+                else _column_cell(preview.columns[place], record[place], find)
             )
             for place in shown
         )
@@ -182,23 +183,26 @@ def _bar(value: Any, whole: Any) -> str:
     return f'<span class="bar" style="background-size:{percent:d}% 100%"></span>'
 
 
-def _named_cell(name: str, value: object, find: Find | None) -> str:
+def _column_cell(column: Column, value: object, find: Find | None) -> str:
+    name = column.name
     if name.endswith("_id") and isinstance(value, str) and _UUID.fullmatch(value):
         return f"<td>{value[:8]}…</td>"
-    return _cell(value, find if name in SEARCHED else None)
+    find = find if name in SEARCHED else None
+    return _cell(decoded(column, value), find, "long read" if name == "text" else "long")
 
 
-def _cell(value: object, find: Find | None = None) -> str:
+def _cell(value: object, find: Find | None = None, long: str = "long") -> str:
+    """A cell; ``long`` are the classes of one that may have several lines."""
     text = value if isinstance(value, str) else cell_text(value)
     if len(text) <= SHORT:
         return f"<td>{_marked(text, SHORT, find)}</td>"
     if len(text) <= _SUMMARY:
-        return f'<td class="long">{_marked(text, _SUMMARY, find)}</td>'
+        return f'<td class="{long}">{_marked(text, _SUMMARY, find)}</td>'
     summary = _marked(text, _SUMMARY, find).replace(_BREAK, " ").rstrip()
     cut = len(text) - _MOST_TEXT
     beyond = f" … {cut:,} more characters" if cut > 0 else ""
     return (
-        f'<td class="long"><details><summary>{summary}…</summary>'
+        f'<td class="{long}"><details><summary>{summary}…</summary>'
         f"<p>{_marked(text, _MOST_TEXT, find)}{beyond}</p></details></td>"
     )
 

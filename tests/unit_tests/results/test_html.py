@@ -37,7 +37,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
     "summary": {},
     "table": {},
     "tbody": {},
-    "td": {"class": {"number", "long"}, "colspan": set(map(str, range(20)))},
+    "td": {"class": {"number", "long", "long read"}, "colspan": set(map(str, range(20)))},
     "tfoot": {},
     "th": {"class": {"number"}, "scope": {"col", "row"}},
     "thead": {},
@@ -270,6 +270,23 @@ def test_render_leaves_places_for_programs_out_of_a_wide_table() -> None:
     assert ">start</th>" in render_html(Preview("", places, [(0, 1), (2, 3)]))
 
 
+def test_render_leaves_places_for_programs_out_of_one_row_too() -> None:
+    """They would push what is read out of view; what a single row says is no repetition."""
+    shown = wide(1, document_id="d1", start=0, end=9, search="exact")
+    assert ">start</th>" not in shown
+    assert '<th scope="col">search</th>' in shown
+    assert "1 row · in to_frame() too: document_id, start, end</td>" in shown
+
+
+def test_render_json_with_spaces_and_gives_the_text_the_room() -> None:
+    """Lines of metadata break between words; the text that is read is wider than they are."""
+    columns = (Column("metadata", "json", False), Column("text", "text", False))
+    for value in ({"area": "power", "year": 2023}, '{"area":"power","year":2023}'):
+        shown = unescape(render_html(Preview("", columns, [(value, "word " * 9)])))
+        assert '<td class="long">{"area": "power", "year": 2023}</td>' in shown
+        assert '<td class="long read">word ' in shown
+
+
 def test_render_tells_what_all_rows_of_a_wide_table_share_in_its_foot() -> None:
     """Short texts only, and never of a single row or a narrow table."""
     assert "2 rows · search: exact</td>" in wide(2, search="exact")
@@ -282,9 +299,9 @@ def test_render_tells_what_all_rows_of_a_wide_table_share_in_its_foot() -> None:
 def test_render_shows_the_beginning_of_an_id() -> None:
     """Of a UUID in a column of ids; a text that only looks alike is shown whole."""
     key = "0123abcd-0123-4567-89ab-0123456789ab"
-    assert "<td>0123abcd…</td>" in wide(1, document_id=key)
+    assert "<td>0123abcd…</td>" in wide(1, tenant_id=key)
     assert key in wide(1, source=key)
-    assert f"{key}<" in wide(1, document_id=f"x{key}")
+    assert f"{key}<" in wide(1, tenant_id=f"x{key}")
 
 
 def test_render_keeps_short_texts_on_a_line_and_numbers_to_the_right() -> None:
