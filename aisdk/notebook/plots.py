@@ -150,7 +150,8 @@ def _plot_usage(usage: Sequence[UsageInfo], ax: Axes) -> None:
         _span_hours(ax, hours[0], hours[-1])
         _count(ax.yaxis)
         _add_legend(ax, reverse=True)
-    ax.set(xlabel="hour (UTC)", ylabel="calls", title="Calls by hour and verb")
+    ax.set_xlabel("hour (UTC)", loc="left")  # the day stands on the right
+    ax.set(ylabel="calls", title="Calls by hour and verb")
 
 
 def _most_called(usage: Sequence[UsageInfo]) -> set[str]:
@@ -173,7 +174,7 @@ def _span_hours(ax: Axes, first: datetime, last: datetime) -> None:
     gap, end = timedelta(hours=1) - _BAR_HOURS, last + timedelta(hours=1)
     edges: Any = (min(first, end - _FEWEST_HOURS) - gap, end)
     ax.set_xlim(edges)
-    locator = made.AutoDateLocator(minticks=3, maxticks=7)
+    locator = made.AutoDateLocator(minticks=3, maxticks=5)  # room in narrow axes
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(made.ConciseDateFormatter(locator))
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from typing import Any
 
 import matplotlib as mpl
@@ -157,6 +158,20 @@ def test_plot_usage_has_ticks_at_whole_hours(hours: Any) -> None:
     assert all(round(tick * 24, 6) % 1 == 0 for tick in ticks)
     assert last - first >= 6 / 24
     assert all(first < bar.get_x() < bar.get_x() + bar.get_width() < last for bar in ax.patches)
+
+
+@pytest.mark.parametrize("hours", [(0,), range(12), range(30), range(0, 200, 50)])
+def test_plot_usage_in_narrow_axes_can_be_read(hours: Any) -> None:
+    """No two texts below the axes lie over each other."""
+    figure, pair = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+    for ax in pair:
+        usage(*hours).plot(ax=ax)
+    figure.canvas.draw()
+    axis = pair[0].xaxis
+    first, last = pair[0].get_xlim()
+    labels = [tick.label1 for tick in axis.get_major_ticks() if first <= tick.get_loc() <= last]
+    boxes = [text.get_window_extent() for text in (*labels, axis.label, axis.get_offset_text())]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 @pytest.mark.parametrize(
