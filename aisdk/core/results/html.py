@@ -56,9 +56,9 @@ table-layout:auto;margin:0;color:var(--vscode-editor-foreground,var(--jp-content
 var(--ink)))}
 .aisdk-rows.aisdk-rows :is(table,thead th,tfoot td){
 background:var(--vscode-editor-background,var(--jp-layout-color0,var(--paper)))}
-.aisdk-rows.aisdk-rows :is(caption,tfoot td){text-align:left;padding:.3em .5em;
+.aisdk-rows.aisdk-rows :is(caption,tfoot td){text-align:left;padding:.3em .35em;
 color:var(--vscode-descriptionForeground,var(--jp-content-font-color2,var(--soft)))}
-.aisdk-rows.aisdk-rows :is(th,tbody td){padding:.3em .5em;text-align:left;vertical-align:top;
+.aisdk-rows.aisdk-rows :is(th,tbody td){padding:.3em .35em;text-align:left;vertical-align:top;
 max-width:36em;min-width:0;white-space:nowrap;
 border-bottom:1px solid var(--vscode-panel-border,var(--jp-border-color2,var(--line)))}
 .aisdk-rows.aisdk-rows :is(thead th,tfoot td){position:sticky;top:0;bottom:0;z-index:1}
@@ -69,7 +69,7 @@ display:block;height:.2em;min-width:3em;margin-top:.1em;
 background:linear-gradient(var(--fill),var(--fill)) no-repeat
 var(--vscode-panel-border,var(--jp-border-color2,var(--line)))}
 .aisdk-rows.aisdk-rows tbody td.long{white-space:normal;overflow-wrap:anywhere;min-width:12em}
-.aisdk-rows.aisdk-rows tbody td.read{min-width:18em}
+.aisdk-rows.aisdk-rows tbody td.read{min-width:13em}
 .aisdk-rows.aisdk-rows :is(th,tbody td).number{text-align:right;font-variant-numeric:tabular-nums}
 .aisdk-rows details p{white-space:pre-wrap;margin:.3em 0}
 .aisdk-rows mark{color:inherit;
