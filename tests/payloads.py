@@ -1,11 +1,11 @@
-"""Hostile texts for displays: scripts, styles and attributes in every way to leave a text."""
+"""Hostile texts for displays: HTML and Markdown in every way to leave a text."""
 
 from __future__ import annotations
 
 from itertools import cycle
 from typing import Final
 
-__all__ = ["PAYLOADS"]
+__all__ = ["MARKDOWN", "PAYLOADS"]
 
 SCRIPTS: Final = [
     "<script>alert(1)</script>",
@@ -96,4 +96,16 @@ ATTRIBUTES: Final = [
     ),
 ]
 
-PAYLOADS: Final = list(dict.fromkeys([*SCRIPTS, *STYLES, *ATTRIBUTES]))
+# Where HTML stands in Markdown, an empty line ends it, or the end of its first line.
+_MARKDOWN: Final = (
+    *("# Heading", "Heading\n=======", "![spy](http://example.org/spy.png)", "- item", "1. item"),
+    *("[link](http://example.org)", "<http://example.org>", "**bold**", "> quote", "---"),
+    *("    code", "```\ncode\n```", "| a | b |\n|---|---|\n| 1 | 2 |", "`code`", "~~struck~~"),
+    "[spy]: http://example.org\n\n![spy]",
+)
+MARKDOWN: Final = [
+    *(f"{before}{text}\n\nrest" for before in ("", "\n\n", "</td>\n\n") for text in _MARKDOWN),
+    *("\n# Heading", "\r\n\r\n# Heading", "\u2028\u2028# Heading", "\x0b\x0b# Heading", "\r\r- a"),
+]
+
+PAYLOADS: Final = list(dict.fromkeys([*SCRIPTS, *STYLES, *ATTRIBUTES, *MARKDOWN]))

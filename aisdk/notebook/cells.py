@@ -12,6 +12,7 @@ from aisdk.core.results.text import (
     SEARCHED,
     cell_text,
     clean_text,
+    decoded,
     marked_pieces,
     shared_decimals,
 )
@@ -50,7 +51,7 @@ def lines(
     for key, row in rows:
         find = matched(row) if matched else None
         finds = [_searched(column.name, find) for column in columns]
-        told.append([key, *map(_cell, row, decimals, finds)])
+        told.append([key, *map(_cell, map(decoded, columns, row), decimals, finds)])
     return told
 
 

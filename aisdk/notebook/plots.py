@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from aisdk.core.documents.types import DocumentInfo
@@ -15,12 +16,16 @@ from aisdk.errors import ConfigError, InvalidInput
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 __all__ = ["plot"]
 
 _MOST_BARS = 30
 _BAR_INCHES = 0.15
+_LEGEND_INCHES = 1.6
+_FEWEST_HOURS = timedelta(hours=6)  # of an axis, on which an hour should look like one
+_BAR_HOURS: Final = timedelta(minutes=50)
 _LONGEST_NAME = 40  # characters of a title beside its bar
 _SCORES: Final = {"score": "score", "lexical_score": "lexical", "dense_score": "dense"}
 
@@ -29,7 +34,8 @@ def plot(rows: Rows[Any], ax: Axes | None = None) -> Axes:
     """Draws the rows, by default on new axes of a new figure.
 
     Hits become bars of their scores, documents bars of their chunks (a histogram when there are
-    more than 30), usage the calls of each hour by verb, limits the share that is used, and the
+    more than 30), usage the calls of each hour by verb (those called most, if they are more than
+    there are colours), limits the share that is used, and the
     stages of a query bars of their time.
 
     Args:
@@ -59,6 +65,8 @@ def plot(rows: Rows[Any], ax: Axes | None = None) -> Axes:
     bars = sum(len(container) for container in ax.containers)
     if ax.yaxis_inverted():  # rows with names, which need room
         figure.set_figheight(max(figure.get_figheight(), 1 + _BAR_INCHES * bars))
+    if ax.get_legend():
+        figure.set_figwidth(figure.get_figwidth() + _LEGEND_INCHES)
     return ax
 
 
@@ -102,7 +110,7 @@ def _plot_hits(hits: Sequence[Hit], ax: Axes) -> None:
     ax.set_xlabel("score" if len(kinds) < 2 else "share of the highest of its kind")
     ax.set_title(_counted(shown, hits, "hits"))
     if len(kinds) > 1:
-        ax.legend()
+        _add_legend(ax)
 
 
 def _plot_documents(documents: Sequence[DocumentInfo], ax: Axes) -> None:
@@ -111,35 +119,64 @@ def _plot_documents(documents: Sequence[DocumentInfo], ax: Axes) -> None:
     if len(documents) > _MOST_BARS:
         step = (max(chunks) - min(chunks)) // _MOST_BARS + 1
         edges = range(min(chunks), max(chunks) + step + 1, step)
-        ax.hist(chunks, bins=[edge - 0.5 for edge in edges])
+        ax.hist(chunks, bins=[edge - 0.5 for edge in edges], rwidth=0.9)
         ax.set(xlabel="chunks", ylabel="documents")
+        _count(ax.yaxis)
     else:
         ax.bar_label(ax.barh(range(len(chunks)), chunks), padding=3)
         _name_rows(ax, [_name(document.title or document.source) for document in documents])
         ax.set_xlabel("chunks")
+    _count(ax.xaxis)
     ax.set_title(_counted(documents, documents, "documents"))
 
 
 def _plot_usage(usage: Sequence[UsageInfo], ax: Axes) -> None:
-    """Calls by hour, a colour a verb, stacked."""
+    """Calls by hour, a colour a verb, stacked; verbs without a colour are one on top."""
+    hours = sorted({row.hour for row in usage})
+    verbs = _most_called(usage)
+    calls: Counter[tuple[Any, str]] = Counter()
+    for row in usage:
+        calls[row.hour, row.verb if row.verb in verbs else ""] += row.calls
+    others = len({row.verb for row in usage} - verbs)
+    labels = {verb: verb for verb in sorted(verbs)} | ({"": f"{others} others"} if others else {})
+    starts: Any = hours  # matplotlib takes times, its types only numbers
+    width: Any = _BAR_HOURS
+    below = [0] * len(hours)
+    for verb, label in labels.items():
+        counts = [calls[hour, verb] for hour in hours]
+        ax.bar(starts, counts, width, below, align="edge", label=label)
+        below = [low + count for low, count in zip(below, counts, strict=True)]
+    if hours:
+        _span_hours(ax, hours[0], hours[-1])
+        _count(ax.yaxis)
+        _add_legend(ax, reverse=True)
+    ax.set_xlabel("hour (UTC)", loc="left")  # the day stands on the right
+    ax.set(ylabel="calls", title="Calls by hour and verb")
+
+
+def _most_called(usage: Sequence[UsageInfo]) -> set[str]:
+    """As many verbs as there are colours; if that is not all, one colour is for the others."""
+    import matplotlib as mpl
+
+    calls: Counter[str] = Counter()
+    for row in usage:
+        calls[row.verb] += row.calls
+    colours = max(len(mpl.rcParams["axes.prop_cycle"]), 2)
+    most = sorted(calls, key=lambda verb: (-calls[verb], verb))
+    return set(most if len(most) <= colours else most[: colours - 1])
+
+
+def _span_hours(ax: Axes, first: datetime, last: datetime) -> None:
+    """Several hours up to the last one, with ticks at whole ones."""
     from matplotlib import dates
 
     made: Any = dates  # has no types
-    hours = sorted({row.hour for row in usage})
-    calls = {(row.hour, row.verb): row.calls for row in usage}
-    starts: Any = hours  # matplotlib takes times, its types only numbers
-    width: Any = timedelta(minutes=50)
-    below = [0] * len(hours)
-    for verb in sorted({row.verb for row in usage}):
-        counts = [calls.get((hour, verb), 0) for hour in hours]
-        ax.bar(starts, counts, width, below, align="edge", label=verb)
-        below = [low + count for low, count in zip(below, counts, strict=True)]
-    if hours:
-        locator = made.AutoDateLocator()
-        ax.xaxis.set_major_locator(locator)
-        ax.xaxis.set_major_formatter(made.ConciseDateFormatter(locator))
-        ax.legend()
-    ax.set(xlabel="hour (UTC)", ylabel="calls", title="Calls by hour and verb")
+    gap, end = timedelta(hours=1) - _BAR_HOURS, last + timedelta(hours=1)
+    edges: Any = (min(first, end - _FEWEST_HOURS) - gap, end)
+    ax.set_xlim(edges)
+    locator = made.AutoDateLocator(minticks=3, maxticks=5)  # room in narrow axes
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(made.ConciseDateFormatter(locator))
 
 
 def _plot_limits(limits: Sequence[LimitInfo], ax: Axes) -> None:
@@ -160,6 +197,18 @@ def _plot_stages(stages: Sequence[Stage], ax: Axes) -> None:
     ax.bar_label(ax.barh(range(len(stages)), times), [f"{time:.3g}" for time in times], padding=3)
     _name_rows(ax, [_name(stage.stage) for stage in stages])
     ax.set(xlabel="milliseconds", title="Stages")
+
+
+def _add_legend(ax: Axes, *, reverse: bool = False) -> None:
+    """Beside the axes, where it covers nothing."""
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), reverse=reverse)
+
+
+def _count(axis: Axis) -> None:
+    """Ticks at whole numbers alone."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
 
 
 def _name_rows(ax: Axes, names: Sequence[str]) -> None:

@@ -81,11 +81,11 @@ class DisplayProgress:
 
     def _bundle(self) -> dict[str, str]:
         text, bar = self._text(), self._bar()
-        scheme = _SCHEME if bar else ""
         return {
             "text/plain": text,
-            # The bar stands first, so that it does not move when the text grows.
-            "text/html": f'{scheme}<label class="aisdk-bar" style="{_STYLE}">'
+            # The bar stands first, so that it does not move when the text grows. In Markdown, all
+            # behind a style is HTML, up to the end of the line.
+            "text/html": f'{_SCHEME}<label class="aisdk-bar" style="{_STYLE}">'
             f"{bar}{escape(text)}</label>",
         }
 
@@ -103,9 +103,8 @@ class DisplayProgress:
         rate = f", {_rate(self._done / seconds)} {self._unit}/s" if seconds > _EVERY_S else ""
         spent = _duration(seconds)
         end = f"; {self._note}" if self._note else self._left(seconds)
-        return clean_text(
-            f"{self._title}: {count} {self._unit}{chunks}{failed}, {spent}{rate}{end}"
-        )
+        text = f"{self._title}: {count} {self._unit}{chunks}{failed}, {spent}{rate}{end}"
+        return clean_text(text).replace("\n", " ")
 
     def _left(self, seconds: float) -> str:
         ended = self._done + self._failed

@@ -100,6 +100,31 @@ def test_pages_ask_nobody_else_and_complain_of_nothing(
     assert watch.complaints == []
 
 
+FRAMES: Final = """
+() => [...document.querySelectorAll('table.dataframe :is(th, td)')].map(cell => {
+  const style = getComputedStyle(cell);
+  return [style.textAlign, Math.min(parseFloat(style.paddingLeft), parseFloat(style.paddingRight))];
+})
+"""
+
+
+def test_frames_are_in_columns(page: Any, address: str) -> None:
+    """Headings stand above their values, to the right as in Jupyter, and no two values touch."""
+    page.goto(f"{address}/notebooks/01_quickstart.html")
+    cells = page.evaluate(FRAMES)
+    assert len(cells) > 50
+    assert {align for align, _ in cells} == {"right"}
+    assert min(room for _, room in cells) >= 6
+
+
+def test_hits_fit_beside_the_contents(page: Any, address: str) -> None:
+    """All columns of the first table of hits are in view."""
+    page.goto(f"{address}/notebooks/01_quickstart.html")
+    table = page.locator(".aisdk-rows").first
+    assert table.evaluate("box => box.clientWidth") > 0
+    assert table.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
+
+
 def test_search_finds_a_verb(page: Any, address: str) -> None:
     """Without a server behind it."""
     page.goto(f"{address}/search.html?q=query_many")

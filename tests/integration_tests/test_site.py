@@ -162,6 +162,21 @@ def test_notebook_is_shown_with_its_saved_outputs(site: Path, path: Path) -> Non
         assert all(" ".join(cell.get_text().split()) in shown for cell in soup.select("td"))
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_shown_without_what_is_said_to_tools(site: Path, path: Path) -> None:
+    """Which outputs are compared is nothing to read; the code around it is all there."""
+    page = BeautifulSoup(
+        (site / "notebooks" / f"{path.stem}.html").read_text("utf-8"), "html.parser"
+    )
+    cells = [c for c in json.loads(path.read_text("utf-8"))["cells"] if c["cell_type"] == "code"]
+    lines = [line for cell in cells for line in "".join(cell["source"]).splitlines()]
+    shown = [code.get_text() for code in page.select("div.cell_input pre")]
+    assert "# NBVAL_CHECK_OUTPUT" in lines, "the control"
+    assert [line for text in shown for line in text.splitlines() if line] == [
+        line for line in lines if line and line != "# NBVAL_CHECK_OUTPUT"
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [

@@ -2,7 +2,8 @@
 
 In a notebook a script in an output is code execution, so everything that comes from a record
 becomes character data: no link, no attribute and no style is ever made from it. The table needs no
-script and no other file, has no ids, and reads well where styles are stripped.
+script and no other file, has no ids, and reads well where styles are stripped. It is one line, so
+that in Markdown, where an empty line ends HTML, texts stay texts too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from aisdk.core.results.text import (
     Preview,
     arrange,
     cell_text,
+    decoded,
     in_frame,
     marked_pieces,
     shared_decimals,
@@ -33,6 +35,7 @@ _MOST_BYTES = 500_000
 _SUMMARY = 120  # characters of a cell that are shown before it is unfolded
 _MOST_TEXT = 2_000  # characters of a cell that are kept at all
 
+_BREAK = "&#10;"  # a line break that is none in the file
 _MANY_COLUMNS = 8  # above, columns that say little are told in the foot
 # Numbers with a bar: beside the largest of their column, or beside another column of their row.
 _BARS = frozenset({"score", "lexical_score", "dense_score", "milliseconds"})
@@ -42,7 +45,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 # Colours: those of VS Code, else those of Jupyter, else our own for a light or dark system.
 # Marks let the paper through, as Jupyter's pale colours are the same in its dark theme.
 # The doubled class outweighs what Jupyter says of all tables: fixed layout, text to the right.
-_STYLE = """
+_SHEET = """
 .aisdk-rows{--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--paper:#fff;--bar:#0969da;
 overflow:auto;max-height:40em}
 @media(prefers-color-scheme:dark){
@@ -53,9 +56,9 @@ table-layout:auto;margin:0;color:var(--vscode-editor-foreground,var(--jp-content
 var(--ink)))}
 .aisdk-rows.aisdk-rows :is(table,thead th,tfoot td){
 background:var(--vscode-editor-background,var(--jp-layout-color0,var(--paper)))}
-.aisdk-rows.aisdk-rows :is(caption,tfoot td){text-align:left;padding:.3em .5em;
+.aisdk-rows.aisdk-rows :is(caption,tfoot td){text-align:left;padding:.3em .35em;
 color:var(--vscode-descriptionForeground,var(--jp-content-font-color2,var(--soft)))}
-.aisdk-rows.aisdk-rows :is(th,tbody td){padding:.3em .5em;text-align:left;vertical-align:top;
+.aisdk-rows.aisdk-rows :is(th,tbody td){padding:.3em .35em;text-align:left;vertical-align:top;
 max-width:36em;min-width:0;white-space:nowrap;
 border-bottom:1px solid var(--vscode-panel-border,var(--jp-border-color2,var(--line)))}
 .aisdk-rows.aisdk-rows :is(thead th,tfoot td){position:sticky;top:0;bottom:0;z-index:1}
@@ -65,12 +68,14 @@ border-bottom:1px solid var(--vscode-panel-border,var(--jp-border-color2,var(--l
 display:block;height:.2em;min-width:3em;margin-top:.1em;
 background:linear-gradient(var(--fill),var(--fill)) no-repeat
 var(--vscode-panel-border,var(--jp-border-color2,var(--line)))}
-.aisdk-rows.aisdk-rows tbody td.long{white-space:normal;overflow-wrap:anywhere;min-width:11em}
+.aisdk-rows.aisdk-rows tbody td.long{white-space:normal;overflow-wrap:anywhere;min-width:12em}
+.aisdk-rows.aisdk-rows tbody td.read{min-width:13em}
 .aisdk-rows.aisdk-rows :is(th,tbody td).number{text-align:right;font-variant-numeric:tabular-nums}
 .aisdk-rows details p{white-space:pre-wrap;margin:.3em 0}
 .aisdk-rows mark{color:inherit;
 background:var(--vscode-editor-findMatchHighlightBackground,rgba(255,160,0,.35))}
 """
+_STYLE = " ".join(_SHEET.split())
 
 
 def render_html(preview: Preview) -> str:
@@ -81,15 +86,14 @@ def render_html(preview: Preview) -> str:
     Columns without any value are left out. In a wide table those with the same text in every row
     and those for programs, such as ids, are told in the foot: it should fit beside a file browser.
     """
-    few = len(preview.records[:LOOKED_AT]) < 2
-    shown, alike, hidden = arrange(preview, lambda places: len(places) > _MANY_COLUMNS and not few)
+    shown, alike, hidden = arrange(preview, lambda places: len(places) > _MANY_COLUMNS)
     heads = "".join(_head(preview.columns[place]) for place in shown)
     rows = list(_rows(preview, shown))
     foot = " · ".join([preview.count(len(rows)), *alike, *in_frame(hidden)])
     return _framed(
         preview.title,
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
-        f'<tfoot><tr><td colspan="{len(shown)}">{escape(foot)}</td></tr></tfoot>',
+        f'<tfoot><tr><td colspan="{len(shown)}">{_text(foot)}</td></tr></tfoot>',
     )
 
 
@@ -110,7 +114,7 @@ def _framed(title: str, content: str) -> str:
         f"<style>{_STYLE}</style>"
         # The class names keep MathJax from typesetting what stands between two dollar signs.
         '<div class="aisdk-rows tex2jax_ignore mathjax_ignore" role="group" tabindex="0" '
-        f'aria-label="Table"><table><caption>{escape(title)}</caption>{content}</table></div>'
+        f'aria-label="Table"><table><caption>{_text(title)}</caption>{content}</table></div>'
     )
 
 
@@ -120,7 +124,7 @@ def _head(column: Column) -> str:
 
 
 def _named(name: str) -> str:
-    return escape(name).replace("_", "_<wbr>")
+    return _text(name).replace("_", "_<wbr>")
 
 
 def _is_number(column: Column) -> bool:
@@ -140,7 +144,7 @@ def _rows(preview: Preview, shown: list[int]) -> Iterator[str]:
             (
                 _number(record[place], decimals[place], wholes.get(place, none)[number])
                 if _is_number(preview.columns[place])
-                else _named_cell(preview.columns[place].name, record[place], find)
+                else _column_cell(preview.columns[place], record[place], find)
             )
             for place in shown
         )
@@ -168,7 +172,7 @@ def _is_amount(value: object) -> bool:
 
 
 def _number(value: object, decimals: int | None, whole: object) -> str:
-    return f'<td class="number">{escape(cell_text(value, decimals))}{_bar(value, whole)}</td>'
+    return f'<td class="number">{_text(cell_text(value, decimals))}{_bar(value, whole)}</td>'
 
 
 def _bar(value: Any, whole: Any) -> str:
@@ -179,29 +183,38 @@ def _bar(value: Any, whole: Any) -> str:
     return f'<span class="bar" style="background-size:{percent:d}% 100%"></span>'
 
 
-def _named_cell(name: str, value: object, find: Find | None) -> str:
+def _column_cell(column: Column, value: object, find: Find | None) -> str:
+    name = column.name
     if name.endswith("_id") and isinstance(value, str) and _UUID.fullmatch(value):
         return f"<td>{value[:8]}…</td>"
-    return _cell(value, find if name in SEARCHED else None)
+    find = find if name in SEARCHED else None
+    return _cell(decoded(column, value), find, "long read" if name == "text" else "long")
 
 
-def _cell(value: object, find: Find | None = None) -> str:
+def _cell(value: object, find: Find | None = None, long: str = "long") -> str:
+    """A cell; ``long`` are the classes of one that may have several lines."""
     text = value if isinstance(value, str) else cell_text(value)
     if len(text) <= SHORT:
         return f"<td>{_marked(text, SHORT, find)}</td>"
     if len(text) <= _SUMMARY:
-        return f'<td class="long">{_marked(text, _SUMMARY, find)}</td>'
+        return f'<td class="{long}">{_marked(text, _SUMMARY, find)}</td>'
+    summary = _marked(text, _SUMMARY, find).replace(_BREAK, " ").rstrip()
     cut = len(text) - _MOST_TEXT
     beyond = f" … {cut:,} more characters" if cut > 0 else ""
     return (
-        f'<td class="long"><details><summary>{_marked(text, _SUMMARY, find).rstrip()}…</summary>'
+        f'<td class="{long}"><details><summary>{summary}…</summary>'
         f"<p>{_marked(text, _MOST_TEXT, find)}{beyond}</p></details></td>"
     )
+
+
+def _text(text: str) -> str:
+    """The text escaped, in one line."""
+    return escape(text).replace("\n", _BREAK)
 
 
 def _marked(text: str, most: int, find: Find | None) -> str:
     """The first characters escaped, with the matched words marked."""
     return "".join(
-        f"<mark>{escape(piece)}</mark>" if number % 2 else escape(piece)
+        f"<mark>{_text(piece)}</mark>" if number % 2 else _text(piece)
         for number, piece in enumerate(marked_pieces(text, most, find))
     )

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 from unicodedata import combining, east_asian_width
 
-from pydantic_core import to_json
+from pydantic_core import from_json
 
 from aisdk.core.results.frame import Column, Record
 from aisdk.core.results.origin import Find
@@ -26,6 +26,7 @@ __all__ = [
     "arrange",
     "cell_text",
     "clean_text",
+    "decoded",
     "in_frame",
     "marked_pieces",
     "render_text",
@@ -110,6 +111,16 @@ def cell_text(value: Any, decimals: int | None = None) -> str:
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
     return clean_text(_nested_text(value))
+
+
+def decoded(column: Column, value: Any) -> Any:
+    """The value, of which JSON may be held as text: it has one form in all displays."""
+    if column.kind != "json" or not isinstance(value, str):
+        return value
+    try:
+        return from_json(value)
+    except ValueError:
+        return value
 
 
 def marked_pieces(text: str, most: int, find: Find | None) -> list[str]:
@@ -232,10 +243,7 @@ def _nested_text(value: Any) -> str:
         return ", ".join(map(str, value))
     if not isinstance(value, Mapping):
         return str(value)
-    try:
-        return to_json(value).decode()
-    except ValueError:  # half a surrogate pair
-        return json.dumps(value, default=str)
+    return json.dumps(value, ensure_ascii=False, default=str)  # with spaces, where lines may break
 
 
 def _one_line(value: Any, decimals: int | None) -> str:
@@ -254,7 +262,7 @@ def _width(text: str) -> int:
 
 
 def _draft(column: Column, place: int, records: Sequence[Record]) -> _Draft:
-    values = [record[place] for record in records]
+    values = [decoded(column, record[place]) for record in records]
     decimals = shared_decimals(values)
     cells = [column.name, *(_one_line(value, decimals) for value in values)]
     head, *rest = map(_width, cells)

@@ -31,6 +31,13 @@ def test_cell_is_in_pieces_where_words_matched() -> None:
     assert lines(COLUMNS, []) == []
 
 
+def test_cell_of_json_has_the_form_of_other_displays() -> None:
+    """Whether the row holds it as text or not."""
+    columns = [Column("metadata", "json", False)]
+    rows: list[Any] = [("0", ('{"year":2024}',)), ("1", ({"year": 2024},))]
+    assert [cell for _, cell in lines(columns, rows)] == ['{"year": 2024}'] * 2
+
+
 def test_cell_is_cut_where_it_would_be_without_marks() -> None:
     """A word that is cut is marked as what it is, also where spaces made room for it."""
     dots = ". ".rjust(296, ".")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from typing import Any
 
 import matplotlib as mpl
@@ -107,6 +108,94 @@ def test_plot_usage_stacks_verbs_by_hour() -> None:
     ax = Rows(UsageInfo, rows).plot()
     stacks = {c.get_label(): [(bar.get_y(), bar.get_height()) for bar in c] for c in ax.containers}
     assert stacks == {"a.b": [(0, 3), (0, 0)], "c.d": [(3, 5), (0, 7)]}
+
+
+VERBS = [f"domain.verb_{letter}" for letter in "abcdefghijklm"]
+
+
+def usage(*hours: int, verbs: list[str] = VERBS) -> Rows[UsageInfo]:
+    """So many hours after the first, each verb called once more than the one before."""
+    records = [
+        (HOUR + timedelta(hours=hour), verb, calls, 0, 0, 1.0)
+        for hour in hours
+        for calls, verb in enumerate(verbs, 1)
+    ]
+    return Rows(UsageInfo, records)
+
+
+@pytest.mark.parametrize(("style", "colours"), [("default", 10), ("ggplot", 7)])
+def test_plot_usage_gives_each_verb_a_colour_of_its_own(style: str, colours: int) -> None:
+    """Those called most, by name; the rest is one more, on top: nothing is left out."""
+    with plt.style.context(style):
+        ax = usage(0, 1).plot()
+    drawn = [container[0].get_facecolor() for container in ax.containers]
+    assert len(set(drawn)) == len(drawn) == colours
+    rest = len(VERBS) - colours + 1
+    others = f"{rest} others"
+    assert [c.get_label() for c in ax.containers] == [*VERBS[rest:], others]
+    assert sum(bar.get_height() for bar in ax.patches) == 2 * sum(range(1, len(VERBS) + 1))
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == [others, *reversed(VERBS[rest:])], "as they stand upon each other"
+    ten = usage(0, verbs=VERBS[:8]).plot()
+    assert [c.get_label() for c in ten.containers] == VERBS[:8]
+
+
+def test_plot_usage_of_one_colour_names_a_verb() -> None:
+    """A style of one's own may have no more."""
+    with mpl.rc_context({"axes.prop_cycle": mpl.cycler(color=["black"])}):
+        ax = usage(0).plot()
+    assert [c.get_label() for c in ax.containers] == [VERBS[-1], "12 others"]
+
+
+@pytest.mark.parametrize("hours", [(0,), (0, 1), (0, 5), range(30), range(0, 200, 50)])
+def test_plot_usage_has_ticks_at_whole_hours(hours: Any) -> None:
+    """A bar is a bar, also on the first day: the axis spans hours, and all bars are on it."""
+    ax = usage(*hours).plot()
+    ax.figure.canvas.draw()
+    first, last = ax.get_xlim()
+    ticks = [tick for tick in ax.get_xticks() if first <= tick <= last]
+    assert len(ticks) > 1
+    assert all(round(tick * 24, 6) % 1 == 0 for tick in ticks)
+    assert last - first >= 6 / 24
+    assert all(first < bar.get_x() < bar.get_x() + bar.get_width() < last for bar in ax.patches)
+
+
+@pytest.mark.parametrize("hours", [(0,), range(12), range(30), range(0, 200, 50)])
+def test_plot_usage_in_narrow_axes_can_be_read(hours: Any) -> None:
+    """No two texts below the axes lie over each other."""
+    figure, pair = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+    for ax in pair:
+        usage(*hours).plot(ax=ax)
+    figure.canvas.draw()
+    axis = pair[0].xaxis
+    first, last = pair[0].get_xlim()
+    labels = [tick.label1 for tick in axis.get_major_ticks() if first <= tick.get_loc() <= last]
+    boxes = [text.get_window_extent() for text in (*labels, axis.label, axis.get_offset_text())]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+@pytest.mark.parametrize(
+    "rows", [usage(0), usage(*range(30)), hits((0.5, 8.0, 0.4), (0.25, 2.0, None))]
+)
+def test_plot_has_its_legend_beside_the_bars(rows: Rows[Any]) -> None:
+    """Outside the axes, within the figure; the axes stay as wide as without."""
+    ax = rows.plot()
+    ax.figure.canvas.draw()
+    legend, box = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    assert legend.x0 >= box.x1
+    assert legend.x1 <= ax.figure.bbox.x1
+    assert box.width > 0.5 * ax.figure.bbox.width
+
+
+@pytest.mark.parametrize("chunks", [[1], [1] * 60, [1, 2] * 30, [1, 2, 3, 4] * 15, [1, 400] * 40])
+def test_plot_documents_counts_whole_chunks(chunks: list[int]) -> None:
+    """And whole documents: no tick stands between."""
+    ax = documents(*chunks).plot()
+    ax.figure.canvas.draw()
+    ticks = [*ax.get_xticks(), *ax.get_yticks()]
+    assert all(tick == round(tick) for tick in ticks)
+    first, last = ax.get_xlim()
+    assert any(first <= tick <= last for tick in ax.get_xticks())
 
 
 def test_plot_limits_shows_the_share_used() -> None:

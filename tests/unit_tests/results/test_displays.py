@@ -9,7 +9,10 @@ from typing import Any, Final, get_origin, get_type_hints
 import pytest
 from displays import ITEMS, OURS, RECORDS, displays, marking, record, verbs
 from IPython.lib.pretty import pretty
-from payloads import PAYLOADS
+from markdown_it import MarkdownIt
+from nbconvert import MarkdownExporter
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from payloads import MARKDOWN, PAYLOADS
 
 from aisdk import errors
 from aisdk.core.results import html
@@ -50,6 +53,14 @@ class Seen(HTMLParser):
     handle_decl = handle_pi = unknown_decl = handle_comment
 
 
+def in_markdown(*shown: str) -> Seen:
+    """What is seen of outputs in a notebook that was converted to Markdown."""
+    outputs = [new_output("display_data", {"text/html": text}) for text in shown]
+    book = new_notebook(cells=[new_code_cell("", outputs=outputs)])
+    text, _ = MarkdownExporter(exclude_input=True).from_notebook_node(book)
+    return Seen(MarkdownIt("js-default", {"html": True}).render(text))
+
+
 def test_payloads_are_many() -> None:
     """At least a hundred, each another."""
     assert len(set(PAYLOADS)) == len(PAYLOADS) >= 100
@@ -79,6 +90,44 @@ def test_display_of_hostile_rows_shows_text(item: type[Any]) -> None:
         texts = any(column.kind == "text" for column in columns_of(item))
         missing = [text for text in PAYLOADS if clean_text(text) not in seen.text]
         assert missing == [] or not texts, name
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.__name__)
+def test_display_in_markdown_shows_text(item: type[Any]) -> None:
+    """After ``nbconvert --to markdown``: no heading, picture, link or list of theirs."""
+    for name, shown in displays(item, MARKDOWN).items():
+        assert in_markdown(shown).foreign == [], name
+    columns = columns_of(item)
+    many = [[text] for text in MARKDOWN] + [[text] * 2 for text in MARKDOWN]
+    rows = [Rows(item, [record(columns, text) for text in texts]) for texts in many]
+    assert in_markdown(*(each._repr_html_() for each in rows)).foreign == []
+
+
+@pytest.mark.parametrize("item", RECORDS, ids=lambda item: item.__name__)
+def test_display_of_a_record_in_markdown_shows_text(item: type[Any]) -> None:
+    """The same of one item by itself, its texts short and folded."""
+    texts = [*MARKDOWN, *(text * 30 for text in MARKDOWN)]
+    records = [item(*record(columns_of(item), text)) for text in texts]
+    assert in_markdown(*(each._repr_html_() for each in records)).foreign == []
+
+
+def test_displays_of_errors_and_progress_in_markdown_show_text() -> None:
+    """With a total and without, while it runs and when it has ended."""
+    shown = [errors.InvalidInput(text, hint=text)._repr_html_() for text in MARKDOWN]
+    for text in MARKDOWN:
+        for total in (None, 9):
+            bar = DisplayProgress(text, text, total)
+            shown.append(bar._bundle()["text/html"])
+            bar._note, bar._closed = text, True
+            shown.append(bar._bundle()["text/html"])
+    assert in_markdown(*shown).foreign == []
+
+
+@pytest.mark.parametrize("text", [text for text in MARKDOWN if text.startswith("\n\n")])
+def test_line_breaks_as_they_are_would_be_markdown(text: str) -> None:
+    """The control: a text that keeps its lines becomes what it wants to be."""
+    shown = f"<style></style><div><table><tr><td>{text}</td></tr></table></div>"
+    assert in_markdown(shown).foreign != [] or "|" in text  # tables are ours too
 
 
 @pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.__name__)

@@ -37,7 +37,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
     "summary": {},
     "table": {},
     "tbody": {},
-    "td": {"class": {"number", "long"}, "colspan": set(map(str, range(20)))},
+    "td": {"class": {"number", "long", "long read"}, "colspan": set(map(str, range(20)))},
     "tfoot": {},
     "th": {"class": {"number"}, "scope": {"col", "row"}},
     "thead": {},
@@ -174,6 +174,18 @@ def test_render_long_text_is_folded_and_cut_with_a_count() -> None:
     assert f"<p>{'a' * 2_000} … 3,000 more characters</p>" in shown
 
 
+def test_render_keeps_the_lines_of_a_text_in_one_line_of_html() -> None:
+    """Unfolded they are lines; what is folded is one line, whose breaks are spaces."""
+    text = "one\n\ntwo &#10; " + "word " * 40
+    shown = page_html("a\nb", text, title="c\nd", parts=("one",))
+    assert "\n" not in shown
+    assert "<td>a&#10;b</td>" in shown
+    assert "<caption>c&#10;d</caption>" in shown
+    assert "<summary><mark>one</mark>  two &amp;#10; word" in shown
+    assert "<p><mark>one</mark>&#10;&#10;two &amp;#10; word" in shown
+    assert "a a a…</summary><p>a&#10;a&#10;a" in page_html("a\n" * 70)
+
+
 def test_render_long_values_are_cut_with_a_count_too() -> None:
     """Metadata as well as text."""
     assert " more characters</p>" in _cell({"key": "a" * 5_000})
@@ -258,6 +270,23 @@ def test_render_leaves_places_for_programs_out_of_a_wide_table() -> None:
     assert ">start</th>" in render_html(Preview("", places, [(0, 1), (2, 3)]))
 
 
+def test_render_leaves_places_for_programs_out_of_one_row_too() -> None:
+    """They would push what is read out of view; what a single row says is no repetition."""
+    shown = wide(1, document_id="d1", start=0, end=9, search="exact")
+    assert ">start</th>" not in shown
+    assert '<th scope="col">search</th>' in shown
+    assert "1 row · in to_frame() too: document_id, start, end</td>" in shown
+
+
+def test_render_json_with_spaces_and_gives_the_text_the_room() -> None:
+    """Lines of metadata break between words; the text that is read is wider than they are."""
+    columns = (Column("metadata", "json", False), Column("text", "text", False))
+    for value in ({"area": "power", "year": 2023}, '{"area":"power","year":2023}'):
+        shown = unescape(render_html(Preview("", columns, [(value, "word " * 9)])))
+        assert '<td class="long">{"area": "power", "year": 2023}</td>' in shown
+        assert '<td class="long read">word ' in shown
+
+
 def test_render_tells_what_all_rows_of_a_wide_table_share_in_its_foot() -> None:
     """Short texts only, and never of a single row or a narrow table."""
     assert "2 rows · search: exact</td>" in wide(2, search="exact")
@@ -270,9 +299,9 @@ def test_render_tells_what_all_rows_of_a_wide_table_share_in_its_foot() -> None:
 def test_render_shows_the_beginning_of_an_id() -> None:
     """Of a UUID in a column of ids; a text that only looks alike is shown whole."""
     key = "0123abcd-0123-4567-89ab-0123456789ab"
-    assert "<td>0123abcd…</td>" in wide(1, document_id=key)
+    assert "<td>0123abcd…</td>" in wide(1, tenant_id=key)
     assert key in wide(1, source=key)
-    assert f"{key}<" in wide(1, document_id=f"x{key}")
+    assert f"{key}<" in wide(1, tenant_id=f"x{key}")
 
 
 def test_render_keeps_short_texts_on_a_line_and_numbers_to_the_right() -> None:

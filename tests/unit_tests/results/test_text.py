@@ -159,12 +159,33 @@ def test_clean_text_keeps_ordinary_text(text: str) -> None:
         (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "2026-01-02 03:04:05Z"),
         (b"12345", "5 bytes"),
         (["a", "b"], "a, b"),
-        ({"a": 1}, '{"a":1}'),
+        ({"a": 1, "b": ["é", 2 / 3]}, '{"a": 1, "b": ["é", 0.6666666666666666]}'),
+        ({"a": datetime(2026, 1, 2, tzinfo=UTC)}, '{"a": "2026-01-02 00:00:00+00:00"}'),
+        ({"\ud800": 1}, '{"\N{REPLACEMENT CHARACTER}": 1}'),
     ],
 )
 def test_cell_text_of_every_kind_is_short_and_plain(value: Any, text: str) -> None:
     """Each kind of value has one way to be shown."""
     assert cell_text(value) == text
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": 1, "b": ["x"]}, '{"a":1,"b":["x"]}', '{"a": 1, "b": ["x"]}']
+)
+def test_render_json_has_one_form(value: Any) -> None:
+    """With spaces, where a line may break, whether a record holds it as a text or not."""
+    columns = (Column("metadata", "json", False), Column("source", "text", False))
+    shown = render_text(Preview("", columns, [(value, '{"a":1}')]), 80)
+    assert shown.splitlines()[2] == '{"a": 1, "b": ["x"]}  {"a":1}'
+
+
+@pytest.mark.parametrize("value", ["{", "", "<b>", None])
+def test_render_what_is_no_json_as_it_is(value: str | None) -> None:
+    """A display does not fail."""
+    columns = (Column("metadata", "json", True), Column("n", "int", False))
+    assert render_text(Preview("", columns, [(value, 1), ({"a": 1}, 2)]), 80).splitlines()[2] == (
+        f"{'-' if value is None else value:8}  1"
+    )
 
 
 def test_render_numbers_line_up_at_the_point() -> None:
