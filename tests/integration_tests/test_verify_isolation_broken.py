@@ -39,13 +39,18 @@ def production() -> Iterator[Production]:
 
 
 def bill_the_first(patch: pytest.MonkeyPatch, _: Any) -> None:
-    """Tokens are billed to whoever came first."""
-    tokens: Any = Recorder.tokens
+    """Tokens are billed to whoever called first."""
+    call, tokens = Recorder.call, Recorder.tokens
     first: dict[str, str] = {}
 
-    def record(self: Any, tenant_id: str, verb: str, count: int) -> None:
-        tokens(self, first.setdefault("tenant", tenant_id), verb, count)
+    def came(self: Any, tenant_id: str, *told: Any, **more: Any) -> None:
+        first.setdefault("tenant", tenant_id)
+        call(self, tenant_id, *told, **more)
 
+    def record(self: Any, tenant_id: str, verb: str, count: int) -> None:
+        tokens(self, first.get("tenant", tenant_id), verb, count)
+
+    patch.setattr(Recorder, "call", came)
     patch.setattr(Recorder, "tokens", record)
 
 

@@ -11,7 +11,6 @@ LONGEST_HEADER: Final = 2**16  # bytes; one holds the least and greatest value, 
 MOST_PAGES: Final = 10_000  # of one column in one row group
 # Both unpack to some twenty times their size at most.
 CODECS: Final = ("SNAPPY", "UNCOMPRESSED")
-SIZE, PACKED_SIZE = 2, 3  # fields of a page's header
 A_VALUE: Final = 8  # bytes beside its own: runs of levels stand for any number of values
 # Fields of a page's header, and of those within it how many values there are.
 SIZE, PACKED_SIZE = 2, 3
