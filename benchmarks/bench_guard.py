@@ -47,7 +47,7 @@ class Idle:
 
     guard: Guard
 
-    @verb("bench.nothing", reads=True, cost=lambda: 1)
+    @verb("bench.nothing", reads=True)
     async def nothing(self, tenant_id: str) -> None:
         """The empty body, guarded."""
 
