@@ -31,7 +31,6 @@ TENANT = "acme"
 LIMITS = {
     "requests_per_minute": 10**8,
     "burst": 10**8,
-    "tokens_per_minute": 10**8,
     "concurrent_calls": 100,
 }
 ROUNDS = 50

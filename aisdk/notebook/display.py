@@ -20,10 +20,11 @@ _INSTALLED = ("stdlib", "platstdlib", "purelib", "platlib")  # as sysconfig name
 
 
 def render_error(shell: Any, error: AisdkError | Interrupted) -> list[str]:
-    """The traceback that IPython shows for one of our errors or interrupts, as a list of one text.
+    """The traceback that IPython shows for one of our errors or interrupts.
 
-    It names the place in the user's cell or script and leaves out our own frames. After
-    ``%xmode Verbose``, and for ``%tb Verbose``, it is the full traceback of IPython.
+    A list of its lines, or of one text where a mode puts nothing between them. It names the place
+    in the user's cell or script and leaves out our own frames. After ``%xmode Verbose``, and for
+    ``%tb Verbose``, it is the full traceback of IPython.
 
     Args:
         shell: The running ``InteractiveShell``.

@@ -35,8 +35,7 @@ def plot(rows: Rows[Any], ax: Axes | None = None) -> Axes:
 
     Hits become bars of their scores, documents bars of their chunks (a histogram when there are
     more than 30), usage the calls of each hour by verb (those called most, if they are more than
-    there are colours), limits the share that is used, and the
-    stages of a query bars of their time.
+    there are colours), limits the share that is used, and the stages of a query bars of their time.
 
     Args:
         rows: What ``rag.query``, ``rag.explain``, ``documents.list``, ``usage.list`` or

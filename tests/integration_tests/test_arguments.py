@@ -49,11 +49,11 @@ REFUSED: dict[str, Use] = {
     "where-endless": lambda s: s.documents.count(where={"a": {"in": range(10**30)}}),
     "list-option": lambda s: s.documents.list(wehre={"x": 1}),  # type: ignore[call-arg]  # unknown
     "many-option": lambda s: s.rag.query_many([], typo=1),  # type: ignore[call-arg]  # unknown
-    "query-value": lambda s: s.rag.query("a", 5),  # type: ignore[misc]  # by name only
-    "query-option": lambda s: s.rag.query("a", k=5),  # type: ignore[call-arg]  # unknown
-    "get-nothing": lambda s: s.documents.get(),  # type: ignore[call-arg]  # needs a key
-    "get-twice": lambda s: s.documents.get("a", key="a"),  # type: ignore[misc]  # the same again
-    "add-option": lambda s: s.documents.add(["a"], typo=1),  # type: ignore[call-overload]  # unknown
+    "query-value": lambda s: s.rag.query("a", 5),  # type: ignore[misc]  # that is the point: by name only
+    "query-option": lambda s: s.rag.query("a", k=5),  # type: ignore[call-arg]  # that is the point
+    "get-nothing": lambda s: s.documents.get(),  # type: ignore[call-arg]  # that is the point: no key
+    "get-twice": lambda s: s.documents.get("a", key="a"),  # type: ignore[misc]  # that is the point: twice
+    "add-option": lambda s: s.documents.add(["a"], typo=1),  # type: ignore[call-overload]  # that is the point
     "order-huge": lambda s: s.documents.list(order=10**5_000),  # type: ignore[typeddict-item]
     "state-array": lambda s: s.documents.list(state=np.ones(2)),  # type: ignore[typeddict-item]
     "cursor-number": lambda s: s.documents.list(cursor=5),  # type: ignore[typeddict-item]

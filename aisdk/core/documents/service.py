@@ -100,15 +100,14 @@ class DocumentsService:
               status  chunks
             0  added       1
         """
-        given: dict[str, Any] = dict(options)
-        loading = dict(given)
+        loading: dict[str, Any] = dict(options)
         show = loading.pop("progress", True)
         strict = loading.pop("raise_on_error", True)
         load = LoadOptions(**loading)
         if not wait:
             access = self.parts.access
             in_thread = self.parts.in_fetch if is_remote(what) else self.parts.in_thread
-            request, here = await in_thread(pack, what, load, access, given)
+            request, here = await in_thread(pack, what, load, access, options)
             return await self.jobs.submit(tenant_id, "documents.add", request, here=here)
         progress = show if callable(show) else (self.parts.progress if show else silent)
         adding = Adding(self.store, self.parts, tenant_id)

@@ -247,8 +247,8 @@ def _checker(
     names = frozenset(one.name for one in taken)
     needed = {one.name for one in taken if one.default is one.empty}
     others = [one.name for one in taken if one.name not in named]
-    hint = ", ".join(named) or "no value"
-    hint = f"It takes {hint}{', and by name: ' if others else ''}{', '.join(others)}."
+    by_name = f", and by name: {', '.join(others)}" if others else ""
+    hint = f"It takes {', '.join(named) or 'no value'}{by_name}."
 
     def check(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         given = named[: len(args)]

@@ -9,6 +9,7 @@ import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from shells import run
 
 import aisdk
 from aisdk.core.results.page import Page, Rows
@@ -30,13 +31,6 @@ def loaded(shell: InteractiveShell, session: aisdk.Session) -> InteractiveShell:
     shell.run_line_magic("load_ext", "aisdk")
     shell.push({"session": session})
     return shell
-
-
-def run(shell: InteractiveShell, cell: str) -> Any:
-    """What a cell gives; its error is raised here."""
-    result = shell.run_cell(cell, store_history=True)
-    result.raise_error()
-    return result.result
 
 
 def failure(shell: InteractiveShell, cell: str) -> AisdkError:

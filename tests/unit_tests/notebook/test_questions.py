@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from shells import run
 
 import aisdk
 from aisdk.errors import InvalidInput
@@ -20,13 +19,6 @@ def loaded(shell: InteractiveShell, session: aisdk.Session) -> InteractiveShell:
     shell.run_line_magic("load_ext", "aisdk")
     shell.push({"session": session})
     return shell
-
-
-def run(shell: InteractiveShell, cell: str) -> Any:
-    """What a cell shows; its error is raised here."""
-    result = shell.run_cell(cell, store_history=True)
-    result.raise_error()
-    return result.result
 
 
 @pytest.mark.parametrize(
