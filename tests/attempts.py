@@ -192,10 +192,10 @@ async def rates(world: World, me: Tenant, them: Tenant) -> None:
     charge = Charge(f"probe-{uuid.uuid4().hex}", Rate(1, 1_000), 30)
     look = Charge(charge.name, charge.rate, 0)
     for times in range(1, 4):
-        await limiter.take(me.name, [charge])
-        used = (await limiter.take(them.name, [look])).used
+        await limiter.take(me.name, charge)
+        used = (await limiter.take(them.name, look)).used
         world.watch.that("limits", used == 0, "a limit was used up by another")
-        used = (await limiter.take(me.name, [look])).used
+        used = (await limiter.take(me.name, look)).used
         world.watch.that("limits", used <= 30 * times, "a limit counts too much")
     for tenant in (me, them):
         limits = {row.limit: row for row in await world.ask(tenant, "usage.limits")}

@@ -78,8 +78,8 @@ def forgetful_limiter(patch: pytest.MonkeyPatch, _: World) -> None:
     for kind in (MemoryRates, RedisRates):
         take: Any = kind.take
 
-        async def of_all(self: Any, _: str, charges: Any, take: Any = take) -> Any:
-            return await take(self, "all", charges)
+        async def of_all(self: Any, _: str, charge: Any, take: Any = take) -> Any:
+            return await take(self, "all", charge)
 
         patch.setattr(kind, "take", of_all)
 

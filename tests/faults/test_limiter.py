@@ -66,11 +66,11 @@ def account(taken: Sequence[Taken], rate: Rate, begin_s: float, end_s: float) ->
 class Forgetful(RedisRates):
     """Loses its buckets now and then."""
 
-    async def take(self, tenant_id: str, charges: Sequence[Charge]) -> Verdict:
+    async def take(self, tenant_id: str, charge: Charge) -> Verdict:
         """As told, until it forgets."""
-        verdict = await super().take(tenant_id, charges)
+        verdict = await super().take(tenant_id, charge)
         if random.random() < 0.1:  # noqa: S311  # not for secrets
-            await self._redis.delete(*[f"tenant:{tenant_id}:limit:{one.name}" for one in charges])
+            await self._redis.delete(f"tenant:{tenant_id}:limit:{charge.name}")
         return verdict
 
 
@@ -91,7 +91,7 @@ async def press_from_process(kind: str, port: int, seconds: float) -> None:
     end_s = time.monotonic() + seconds
     while (after_s := time.monotonic()) < end_s:
         units = random.randint(1, 5)  # noqa: S311  # not for secrets
-        verdict = await rates.take("acme", [Charge("read", RATE, units)])
+        verdict = await rates.take("acme", Charge("read", RATE, units))
         tried += 1
         if verdict.allowed:
             taken.append((after_s, time.monotonic(), units))
@@ -179,12 +179,12 @@ class ForgetsAll(MemoryRates):
 
     taken = 0
 
-    async def take(self, tenant_id: str, charges: Sequence[Charge]) -> Verdict:
+    async def take(self, tenant_id: str, charge: Charge) -> Verdict:
         """As told, until it forgets."""
         self.taken += 1
         if self.taken % 100 == 0:
             self._buckets.clear()
-        return await super().take(tenant_id, charges)
+        return await super().take(tenant_id, charge)
 
 
 async def press_in_memory(kind: type[MemoryRates], rate: Rate, chance: random.Random) -> Account:
@@ -194,7 +194,7 @@ async def press_in_memory(kind: type[MemoryRates], rate: Rate, chance: random.Ra
     while clock.now < 20:
         clock.now += 0.0002
         units = chance.randint(1, 3)
-        verdict = await rates.take("acme", [Charge("read", rate, units)])
+        verdict = await rates.take("acme", Charge("read", rate, units))
         if verdict.allowed:
             taken.append(Taken(clock.now, clock.now, units))
         else:

@@ -141,7 +141,8 @@ def run(client: aisdk.Client, watch: Watch, examples: int) -> None:
         print_blob=False,
     )
     run_state_machine_as_test(
-        lambda: Rivals(client, watch), settings=how  # type: ignore[arg-type]  # a factory does too
+        lambda: Rivals(client, watch),
+        settings=how,  # type: ignore[arg-type]  # a factory does too
     )
 
 
@@ -241,14 +242,13 @@ async def test_scripts_touch_the_keys_of_their_tenant_alone(valkey: ValkeyServer
     rates = RedisRates(redis)
     charges = [Charge(name, Rate(60, 10), 1) for name in ("read", "tokens")]
     alike = names()
-    await rates.take("warm", charges)  # from now on the server knows the script
+    await rates.take("warm", charges[0])  # from now on the server knows the script
     with Overheard(valkey) as heard:
         for name in alike:
-            await rates.take(name, charges)
+            for charge in charges:
+                await rates.take(name, charge)
     assert heard.undeclared == set()
-    assert {tuple(key.split(":")[1] for key in keys) for keys in heard.scripts} == {
-        (name, name) for name in alike
-    }
+    assert [len(keys) for keys in heard.scripts] == [1] * 2 * len(alike)
     assert heard.touched == {
         f"tenant:{name}:limit:{kind}" for name in alike for kind in ("read", "tokens")
     }

@@ -184,9 +184,9 @@ class _Trials:
     async def rates(self, attacker: str, victim: Victim) -> Found:
         """What one takes is not taken from another."""
         look = replace(CHARGE, cost=0)
-        before = (await self._on.limiter.take(victim.tenant_id, [look])).used
-        await self._on.limiter.take(attacker, [CHARGE])
-        after = (await self._on.limiter.take(victim.tenant_id, [look])).used
+        before = (await self._on.limiter.take(victim.tenant_id, look)).used
+        await self._on.limiter.take(attacker, CHARGE)
+        after = (await self._on.limiter.take(victim.tenant_id, look)).used
         return 1, int(after > before)
 
     async def idempotency(self, attacker: str, victim: Victim) -> Found:

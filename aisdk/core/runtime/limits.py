@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import structlog
@@ -33,8 +33,8 @@ NO_CAP: Final = 1_000_000
 class Rates(Protocol):
     """Where it is kept how much each tenant has used of late."""
 
-    async def take(self, tenant_id: str, charges: Sequence[Charge]) -> Verdict:
-        """Takes all charges, or none."""
+    async def take(self, tenant_id: str, charge: Charge) -> Verdict:
+        """Takes a charge, or nothing."""
         ...
 
 
@@ -69,21 +69,21 @@ class Limiter:
         self._service = service
         self._log = log
 
-    async def take(self, tenant_id: str, charges: Sequence[Charge]) -> Verdict:
-        """Takes all charges, or none.
+    async def take(self, tenant_id: str, charge: Charge) -> Verdict:
+        """Takes a charge, or nothing where it does not fit.
 
         Raises:
             Busy: Too many calls at once ask for it.
         """
         if self._rates is self._fallback:
-            return await self._fallback.take(tenant_id, charges)
+            return await self._fallback.take(tenant_id, charge)
         try:
-            return await self._service.call(lambda: self._rates.take(tenant_id, charges))
+            return await self._service.call(lambda: self._rates.take(tenant_id, charge))
         except Busy:
             raise
         except DependencyError as error:
             self._log.warning("limits.unavailable", error=error.code)
-            return await self._fallback.take(tenant_id, charges)
+            return await self._fallback.take(tenant_id, charge)
 
     async def charge(self, call: Call, limits: Limits) -> None:
         """Takes a request of its tenant's.
@@ -94,7 +94,7 @@ class Limiter:
         if limits.requests_per_minute is None:
             return
         charge = requests_charge(limits, reads=call.verb.reads, cost=1)
-        verdict = await self.take(call.tenant_id, [charge])
+        verdict = await self.take(call.tenant_id, charge)
         if not verdict.allowed:
             raise refusal(verdict)
 
@@ -112,7 +112,7 @@ class Limiter:
         left = 0 if rate is None else tokens
         while rate is not None and left > 0:
             piece = min(left, rate) if waits else left
-            verdict = await self.take(tenant_id, [tokens_charge(rate, piece)])
+            verdict = await self.take(tenant_id, tokens_charge(rate, piece))
             if verdict.allowed:
                 left -= piece
                 continue

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha1
 from typing import Any, Final
@@ -25,39 +25,24 @@ LEAST: Final = 1e-6
 MOST: Final = 10**8  # so many units are still counted exactly
 FEWEST_SWEPT: Final = 1024
 
-# KEYS: one bucket a charge. ARGV: rate, burst and cost of each charge in turn.
-# A bucket is "level time". Returns 1 or 0, then the levels; as text, since numbers are cut.
+# KEYS: the bucket, which is "level time". ARGV: rate, burst and cost.
+# Returns 1 or 0, then the level; as text, since numbers are cut.
 TAKE: Final = """
+local rate, burst, cost = tonumber(ARGV[1]), tonumber(ARGV[2]) * 6e7, tonumber(ARGV[3]) * 6e7
 local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1e6 + tonumber(clock[2])
-local levels, times, fits = {}, {}, true
-for i, key in ipairs(KEYS) do
-  local level, at = 0, now
-  local held = redis.call('GET', key)
-  if held then
-    local was, since = string.match(held, '^(%d+) (%d+)$')
-    if was then
-      at = math.max(now, tonumber(since))
-      local leaked = (at - tonumber(since)) * tonumber(ARGV[3 * i - 2])
-      level = math.ceil(math.max(0, tonumber(was) - leaked))
-    end
-  end
-  levels[i], times[i] = level, at
-  local cost = tonumber(ARGV[3 * i]) * 6e7
-  fits = fits and (cost == 0 or level + cost <= tonumber(ARGV[3 * i - 1]) * 6e7)
+local now, level = tonumber(clock[1]) * 1e6 + tonumber(clock[2]), 0
+local was, since = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) (%d+)$')
+if was then
+  now = math.max(now, tonumber(since))
+  level = math.ceil(math.max(0, tonumber(was) - (now - tonumber(since)) * rate))
 end
-local reply = {fits and '1' or '0'}
-for i, key in ipairs(KEYS) do
-  local cost = tonumber(ARGV[3 * i]) * 6e7
-  if fits and cost > 0 then
-    levels[i] = levels[i] + cost
-    local lives = math.ceil(levels[i] / tonumber(ARGV[3 * i - 2]) / 1e3) + 1
-    local bucket = string.format('%.0f %.0f', levels[i], times[i])
-    redis.call('SET', key, bucket, 'PX', string.format('%.0f', lives))
-  end
-  reply[i + 1] = string.format('%.0f', levels[i])
+local fits = cost == 0 or level + cost <= burst
+if fits and cost > 0 then
+  level = level + cost
+  local lives = string.format('%.0f', math.ceil(level / rate / 1e3) + 1)
+  redis.call('SET', KEYS[1], string.format('%.0f %.0f', level, now), 'PX', lives)
 end
-return reply
+return {fits and '1' or '0', string.format('%.0f', level)}
 """
 DIGEST: Final = sha1(TAKE.encode(), usedforsecurity=False).hexdigest()
 
@@ -100,11 +85,11 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether all charges were taken, and how it stands with the limit that decides.
+    """Whether a charge was taken, and how it stands with its limit.
 
     Attributes:
-        allowed: All charges were taken; where it is false, none.
-        charge: The limit that asks for the longest wait; where all allow, the fullest.
+        allowed: It was taken.
+        charge: The limit.
         limit: Its burst.
         used: How much of the burst is taken now, 0 to ``limit``.
         retry_after_s: When the same would be allowed, in seconds; infinite for more than a burst.
@@ -131,23 +116,15 @@ class MemoryRates:
         self._buckets: dict[tuple[str, str], _Bucket] = {}
         self._sweep_at = FEWEST_SWEPT
 
-    async def take(self, tenant_id: str, charges: Sequence[Charge]) -> Verdict:
-        """Takes all charges, or none of them where one does not fit.
-
-        Args:
-            tenant_id: Whose limits.
-            charges: At least one, each of another limit.
-        """
-        _check(charges)
+    async def take(self, tenant_id: str, charge: Charge) -> Verdict:
+        """Takes a charge of a tenant's limit, or nothing where it does not fit."""
         now_us = round(self._clock() * 1e6)
-        levels = [self._level(tenant_id, charge, now_us) for charge in charges]
-        allowed = all(map(_fits, charges, levels))
-        if allowed:
-            levels = [level + each.cost * UNIT for each, level in zip(charges, levels, strict=True)]
-            for charge, level in zip(charges, levels, strict=True):
-                if charge.cost:
-                    self._keep(tenant_id, charge, _Bucket(level, now_us, charge.rate.per_minute))
-        return _verdict(charges, levels, allowed=allowed)
+        level = self._level(tenant_id, charge, now_us)
+        allowed = _fits(charge, level)
+        if allowed and charge.cost:
+            level += charge.cost * UNIT
+            self._keep(tenant_id, charge, _Bucket(level, now_us, charge.rate.per_minute))
+        return _verdict(charge, level, allowed=allowed)
 
     def forget(self, tenant_id: str) -> None:
         """Lets a tenant begin anew."""
@@ -179,25 +156,16 @@ class RedisRates:
         self._redis = redis
         self._knows = False  # whether the server has been given the script
 
-    async def take(self, tenant_id: str, charges: Sequence[Charge]) -> Verdict:
-        """Takes all charges, or none of them where one does not fit.
-
-        Args:
-            tenant_id: Whose limits.
-            charges: At least one, each of another limit.
+    async def take(self, tenant_id: str, charge: Charge) -> Verdict:
+        """Takes a charge of a tenant's limit, or nothing where it does not fit.
 
         Raises:
-            redis.exceptions.RedisError: The server could not be asked; perhaps it has taken them.
+            redis.exceptions.RedisError: The server could not be asked; perhaps it has taken it.
         """
-        _check(charges)
-        keys = [f"tenant:{tenant_id}:limit:{charge.name}" for charge in charges]
-        numbers = [
-            number
-            for charge in charges
-            for number in (float(charge.rate.per_minute), charge.rate.burst, charge.cost)
-        ]
-        allowed, *levels = map(int, await self._run(len(keys), *keys, *numbers))
-        return _verdict(charges, levels, allowed=bool(allowed))
+        key = f"tenant:{tenant_id}:limit:{charge.name}"
+        numbers = (float(charge.rate.per_minute), charge.rate.burst, charge.cost)
+        allowed, level = map(int, await self._run(1, key, *numbers))
+        return _verdict(charge, level, allowed=bool(allowed))
 
     async def _run(self, *arguments: str | float) -> Any:
         from redis.exceptions import NoScriptError
@@ -223,21 +191,11 @@ class _Bucket:
         return self.at_us + self.level / self.per_minute
 
 
-def _check(charges: Sequence[Charge]) -> None:
-    if not charges or len({charge.name for charge in charges}) < len(charges):
-        raise ValueError("At least one charge is needed, and each of another limit.")
-
-
 def _fits(charge: Charge, level: int) -> bool:
     return charge.cost == 0 or level + charge.cost * UNIT <= charge.rate.burst * UNIT
 
 
-def _verdict(charges: Sequence[Charge], levels: Sequence[int], *, allowed: bool) -> Verdict:
-    pairs = list(zip(charges, levels, strict=True))
-    if allowed:
-        charge, level = max(pairs, key=lambda pair: pair[1] / pair[0].rate.burst)
-    else:
-        charge, level = max(pairs, key=lambda pair: _wait_s(*pair))
+def _verdict(charge: Charge, level: int, *, allowed: bool) -> Verdict:
     limit = charge.rate.burst
     return Verdict(
         allowed=allowed,
@@ -250,8 +208,6 @@ def _verdict(charges: Sequence[Charge], levels: Sequence[int], *, allowed: bool)
 
 
 def _wait_s(charge: Charge, level: int) -> float:
-    if _fits(charge, level):
-        return 0.0
     if charge.cost > charge.rate.burst:
         return math.inf
     excess = level + (charge.cost - charge.rate.burst) * UNIT

@@ -102,7 +102,7 @@ class UsageService:
     async def _rate(self, tenant_id: str, name: str, rate: int | None, limits: Limits) -> Limit:
         if rate is None:
             return (name, None, 0, None, None, None)
-        verdict = await self.limiter.take(tenant_id, [_look(name, rate, limits)])
+        verdict = await self.limiter.take(tenant_id, _look(name, rate, limits))
         left = max(0, verdict.limit - verdict.used)
         reset_s = verdict.reset_s if math.isfinite(verdict.reset_s) else None
         return (name, verdict.limit, verdict.used, left, float(rate), reset_s)
