@@ -13,7 +13,8 @@ from typing import Any, Final
 import pytest
 from malformed.calls import KINDS, Stage
 from malformed.files import FORMATS
-from malformed.folders import BOMBS, bomb_folder, changed_folder
+from malformed.folders import BOMBS, bomb_folder, changed_folder, crowded_folder, footer_folder
+from malformed.footers import FOOTERS
 from malformed.heavy import HEAVY
 from malformed.mutation import seeded
 from malformed.replies import try_replies
@@ -155,8 +156,10 @@ def try_folders(
             folder = changed_folder(rng, rng.choice(good), place / f"{number}", canary)
             tally.judge("folders", canary, lambda folder=folder: run(imported, client, folder))
             workshop.parse("folders", 0, folder=str(folder), canary=canary)
-        for name in BOMBS:
-            folder = bomb_folder(name, good[0], place / name)
+        bombs = [bomb_folder(name, good[0], place / name) for name in BOMBS]
+        bombs += [footer_folder(name, good[0], place / f"footer of {name}") for name in FOOTERS]
+        bombs.append(crowded_folder(good[0], place / "crowded"))
+        for folder in bombs:
             workshop.parse("folders", 0, folder=str(folder), canary=canary)
             tally.judge("folders", canary, lambda folder=folder: run(imported, client, folder))
 
@@ -225,6 +228,30 @@ def test_parser_that_takes_much_memory_is_caught(canary: str) -> None:
         workshop.parse("csv", 1, canary=canary, broken="allocate")
     assert tally.faults == []
     assert tally.growth_mb > LARGEST_GROWTH_MB
+
+
+def test_footer_that_takes_much_memory_is_caught(
+    exported: list[Path], tmp_path: Path, canary: str
+) -> None:
+    """Control: two kilobytes alone would take hundreds of megabytes if nobody looked first."""
+    folder = footer_folder("columns that are not there", exported[0], tmp_path / "footer")
+    tally = Tally()
+    with Workshop.open(tally) as workshop:
+        workshop.parse("folders", folder=str(folder), canary=canary)
+        assert tally.growth_mb < 16
+        workshop.parse("folders", folder=str(folder), canary=canary, broken="footer")
+    assert tally.growth_mb > LARGEST_GROWTH_MB
+
+
+def test_row_group_of_more_columns_than_there_are_is_refused(
+    exported: list[Path], tmp_path: Path, canary: str
+) -> None:
+    """Asked for one of them, pyarrow ends the process."""
+    folder = crowded_folder(exported[0], tmp_path / "crowded")
+    tally = Tally()
+    with Workshop.open(tally) as workshop:
+        workshop.parse("folders", folder=str(folder), canary=canary)
+    assert tally.faults == []
 
 
 def test_error_that_shows_its_input_is_caught(canary: str) -> None:

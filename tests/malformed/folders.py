@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from malformed import values
+from malformed.footers import FOOTERS, crowded, footer_file
 from malformed.mutation import mutated
 
-__all__ = ["BOMBS", "bomb_folder", "changed_folder"]
+__all__ = ["BOMBS", "bomb_folder", "changed_folder", "crowded_folder", "footer_folder"]
 
 FILES: Final = ("documents.parquet", "chunks.parquet")
 FIELDS: Final = (
@@ -45,6 +46,24 @@ def bomb_folder(name: str, good: Path, folder: Path) -> Path:
     place = table.column_names.index(column)
     table = table.set_column(place, table.schema.field(place), pa.array(["a" * length] * rows))
     pq.write_table(table, folder / file, **options)
+    _sign(folder)
+    return folder
+
+
+def footer_folder(name: str, good: Path, folder: Path) -> Path:
+    """A copy of a good folder with a footer that asks for much memory."""
+    shutil.copytree(good, folder)
+    (folder / FILES[0]).write_bytes(footer_file(FOOTERS[name]()))
+    _sign(folder)
+    return folder
+
+
+def crowded_folder(good: Path, folder: Path) -> Path:
+    """A copy of a good folder with a row group of more columns than there are."""
+    shutil.copytree(good, folder)
+    path = folder / FILES[0]
+    pq.ParquetWriter(path, pq.read_schema(path)).close()
+    path.write_bytes(crowded(path.read_bytes()))
     _sign(folder)
     return folder
 

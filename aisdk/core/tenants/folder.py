@@ -21,7 +21,7 @@ from aisdk.core.documents.adding import document_id_of
 from aisdk.core.documents.files import open_file
 from aisdk.core.documents.types import Batch, ChunkRow, DocumentRow
 from aisdk.core.storage.filters import UNSTORABLE
-from aisdk.core.tenants.pages import unpacked_size
+from aisdk.core.tenants.pages import is_footer_small, unpacked_size
 from aisdk.errors import InvalidInput, Unreadable
 
 if TYPE_CHECKING:
@@ -239,11 +239,16 @@ def _records(export: Opened, name: str, schema: pa.Schema) -> Iterator[Row]:
     """The rows of a file, whose columns are those of the schema."""
     import pyarrow.parquet as pq
 
+    if not is_footer_small(export.files[name]):
+        raise _unfit(f"{name} has too large a footer")
     with pq.ParquetFile(export.files[name]) as file:
         if not file.schema_arrow.equals(schema):
             raise _unfit(f"{name} has other columns")
-        groups = range(file.num_row_groups)
-        counts = [_at_a_time(export.files[name], file.metadata.row_group(n)) for n in groups]
+        groups = [file.metadata.row_group(n) for n in range(file.num_row_groups)]
+        # Asked for a column beyond those of the schema, pyarrow ends the process.
+        if any(group.num_columns != len(schema) for group in groups):
+            raise _unfit(f"{name} has other columns")
+        counts = [_at_a_time(export.files[name], group) for group in groups]
         for place, count in enumerate(counts):
             for rows in file.iter_batches(count, row_groups=[place]):
                 if rows.nbytes > len(rows) * LARGEST_ROW:

@@ -49,6 +49,8 @@ __all__ = ["Moving"]
 ROWS: Final = 2_000  # rows written at a time, at most
 FETCHED: Final = 64  # rows read at a time
 GROUP_BYTES: Final = 16 * 2**20  # of texts and vectors in rows that are written at a time
+# Statistics would put texts into the footer, whose size is limited.
+WRITTEN: Final[dict[str, Any]] = {"use_dictionary": False, "write_statistics": False}
 ERASE_S: Final = 60.0  # removing what was imported before an import failed
 ABOUT: Final = """
 SELECT t.tier, t.state, t.settings::text AS settings, s.language, s.embedding_model,
@@ -229,7 +231,7 @@ async def _write(
     count = 0
     with ExitStack() as files:
         file = await to_its_end(asyncio.to_thread(_made, path, files))
-        with pq.ParquetWriter(file, schema, use_dictionary=False) as writer:
+        with pq.ParquetWriter(file, schema, **WRITTEN) as writer:
             async for rows in groups:
                 count += len(rows)
                 await to_its_end(asyncio.to_thread(_write_group, writer, schema, rows))

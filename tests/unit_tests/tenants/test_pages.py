@@ -1,4 +1,4 @@
-"""Pages of Parquet files: how much they hold is told by themselves, whatever the footer says."""
+"""Parquet files: what their footer takes, and what their pages hold, whatever the footer says."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from malformed.footers import FOOTERS, footer_file, many_groups
 
-from aisdk.core.tenants.pages import A_VALUE, unpacked_size
+from aisdk.core.tenants.pages import A_VALUE, MOST_PARTS, is_footer_small, unpacked_size
 
 TEXTS: Final = [f"text {number % 500} " * 50 for number in range(20_000)]
 NUMBERS: Final = np.random.default_rng(1).random(200_000, np.float32)
@@ -86,3 +87,43 @@ def test_values_that_take_no_room_are_counted() -> None:
     file, group = written(pa.table({"a": pa.nulls(1_000_000, pa.string())}))
     assert group.column(0).total_compressed_size < 5_000
     assert unpacked_size(file, group.column(0)) > 1_000_000
+
+
+@pytest.mark.parametrize("options", WRITTEN.values(), ids=WRITTEN.keys())
+def test_footers_that_are_written_are_small(options: dict[str, Any]) -> None:
+    """Those of several row groups, with all that a writer says of them."""
+    file, _ = written(TABLE, row_group_size=2_000, **options)
+    assert pq.read_metadata(file).num_row_groups == 10
+    assert is_footer_small(file)
+
+
+@pytest.mark.parametrize("name", FOOTERS)
+def test_footer_that_takes_much_memory_is_refused(name: str) -> None:
+    """Whether its parts are there or only counted."""
+    assert not is_footer_small(io.BytesIO(footer_file(FOOTERS[name]())))
+
+
+def test_parts_of_a_footer_are_counted_together() -> None:
+    """As many as are allowed are; two more are not. The control reads both."""
+    most = (MOST_PARTS - 2) // 2  # beside the column and its root
+    for count in (most, most + 1):
+        file = io.BytesIO(footer_file(many_groups(count)))
+        assert is_footer_small(file) == (count == most)
+        assert pq.read_metadata(file).num_row_groups == count
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        (b"", ValueError),
+        (b"PAR1", ValueError),
+        (b"\x10\0\0\0PAR2", ValueError),
+        (b"\xff\xff\xff\xffPAR1", ValueError),
+        (b"\0\0\0\0PAR1", LookupError),
+        (b"\x15\x02\x02\0\0\0PAR1", LookupError),
+    ],
+)
+def test_footer_that_is_none_is_refused(end: bytes, error: type[Exception]) -> None:
+    """Too short, of another format, longer than the file, or cut off."""
+    with pytest.raises(error):
+        is_footer_small(io.BytesIO(end))
