@@ -25,6 +25,7 @@ SCROLLED: Final = """
   return [...box.querySelectorAll('.jp-Cell')].reduce((sum, cell) => sum + cell.offsetHeight, 0);
 }
 """
+ALARMS: Final = '.jp-OutputArea [data-mime-type="application/vnd.jupyter.stderr"]'
 PLOTS: Final = """
 () => [...document.querySelectorAll('.jp-OutputArea img')].filter(image => image.naturalWidth > 300)
   .length
@@ -127,12 +128,13 @@ def column(table: Any, name: str) -> list[str]:
 
 
 def look_through(seen: Any, picture: str) -> None:
-    """No cell fails, there is a plot, every text can be read, and nothing leaves the machine."""
+    """No cell fails or warns, there is a plot, every text can be read, and nothing leaves."""
     tall = seen.page.evaluate(SCROLLED)
     seen.page.set_viewport_size({"width": 1100, "height": tall + 200})
     seen.page.wait_for_timeout(500)
     seen.keep(picture)
     assert seen.cell_errors() == []
+    assert seen.page.locator(ALARMS).all_inner_texts() == []
     assert seen.page.evaluate(PLOTS) > 0
     if seen.page.locator(".aisdk-rows").count():
         assert pale(seen, ".aisdk-rows :is(th, td, caption)") == []
