@@ -1,4 +1,4 @@
-"""What Tab offers behind ``%aisdk`` and ``%rag``, and where a source's name is written."""
+"""What Tab offers behind ``%aisdk``, ``%rag`` and ``hits[0].``, and where a source is named."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from IPython.core.completer import (
     context_matcher,
 )
 
+from aisdk.core.results.rows import Rows
 from aisdk.core.runtime.options import CallOptions
 from aisdk.notebook.command import OPTIONS
 
@@ -23,6 +24,7 @@ _MAGIC: Final = re.compile(r"\s*(?:[\w.]+\s*=\s*)?%{1,2}(aisdk|rag)\s+(.*)")
 _SOURCE: Final = re.compile(
     r"""\b(\w+)\.documents\.(?:get|update|delete)\(\s*(?:key\s*=\s*)?(["'])([^"'\\]*)$"""
 )
+_ROW: Final = re.compile(r"(?<![\w.])([^\W\d]\w*)\[[^\[\]:]+\]\.(\w*)$")
 _MODE: Final = re.compile(r"(?:.*\s)?--mode[\s=]+(\S*)")
 _VERBS: Final = ("connect", "status", "tenants", "usage")
 _MODES: Final = ("hybrid", "dense", "lexical")
@@ -36,10 +38,12 @@ class Completion:
 
     Args:
         find: Name of a variable, or nothing for the one that magics use → its session or ``None``.
+        look_up: Name of a variable → what it holds, or ``None``.
     """
 
-    def __init__(self, find: Callable[[str], Any]) -> None:
+    def __init__(self, find: Callable[[str], Any], look_up: Callable[[str], Any]) -> None:
         self._find = find
+        self._look_up = look_up
         self._kept: dict[tuple[str, str, int], tuple[float, list[str]]] = {}
 
     @context_matcher(identifier="aisdk")  # type: ignore[untyped-decorator]  # IPython's has no types
@@ -52,6 +56,8 @@ class Completion:
             fragment, known = self._behind(match[1], match[2])
         elif match := _SOURCE.search(line):
             fragment, known = match[3], self._names("sources", match[1])
+        elif match := _ROW.search(line):
+            fragment, known = match[2], _fields(self._look_up(match[1]))
         fitting = [SimpleCompletion(name) for name in known if name.startswith(fragment)]
         return {
             "completions": fitting,
@@ -88,6 +94,14 @@ class Completion:
                 names = []
             self._kept = {key: (monotonic(), names)}
         return names
+
+
+def _fields(held: Any) -> list[str]:
+    """What each of these rows has.
+
+    IPython asks no ``__getitem__`` but those that it knows, and jedi does not see what rows hold.
+    """
+    return [name for name in dir(held.item) if name[0] != "_"] if isinstance(held, Rows) else []
 
 
 def _sources(session: Any) -> list[str]:

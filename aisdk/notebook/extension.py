@@ -33,6 +33,9 @@ def load_ipython_extension(shell: Any) -> None:
     def render(error: AisdkError | Interrupted) -> list[str]:
         return render_error(shell, error)
 
+    def look_up(name: str) -> Any:
+        return shell.user_ns.get(name)
+
     for kind in _SHORT:
         setattr(kind, _HOOK, render)
     if _MAGICS not in shell.magics_manager.registry:
@@ -42,7 +45,7 @@ def load_ipython_extension(shell: Any) -> None:
         else:
             shell.configurables.append(magics)  # as a new one does by itself
         shell.register_magics(magics)
-        shell.Completer.custom_matchers.append(Completion(magics.find).match)
+        shell.Completer.custom_matchers.append(Completion(magics.find, look_up).match)
         shell.input_transformers_cleanup.append(reach_magics)
         shell.input_transformers_post.append(keep_silent)
 

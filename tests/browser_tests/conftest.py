@@ -239,6 +239,7 @@ def _settle_in(own: Path) -> None:
 
 
 def _variables(own: Path) -> dict[str, str]:
+    """As on a machine without a login, where packages warn of what is missing."""
     folders = {
         "JUPYTER_CONFIG_DIR": "config",
         "JUPYTER_DATA_DIR": "data",
@@ -248,7 +249,8 @@ def _variables(own: Path) -> dict[str, str]:
         "IPYTHONDIR": "ipython",
         "AISDK_HOME": "home",
     }
-    return {**os.environ, **{name: str(own / folder) for name, folder in folders.items()}}
+    kept = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
+    return {**kept, **{name: str(own / folder) for name, folder in folders.items()}}
 
 
 def _as_http(url: str) -> str:

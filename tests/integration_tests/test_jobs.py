@@ -191,6 +191,8 @@ def test_killed_process_s_job_is_gone_on_with(
     assert len(rows) == session.documents.count() == len(MANY)
     assert states.count("unchanged") >= before
     assert states.count("added") == len(MANY) - states.count("unchanged")
+    info = resumed.job(job_id).status()
+    assert (info.done, info.chunks) == (len(MANY), session.documents.info().chunks)
     process.stdout.close()
 
 

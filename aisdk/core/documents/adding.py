@@ -190,15 +190,16 @@ class Adding:
         await self._renew()
         known = await self._store.known(self._tenant_id, [read.document_id for read in group])
         todo: list[Read] = []
-        unchanged = 0
+        unchanged: list[int] = []  # chunks of each: work that is gone on with counts as a whole
         for read in group:
             again = self._mark_again(read)
-            if read.error is None and (again or _is_same(known.get(read.document_id), read)):
+            stored = known.get(read.document_id)
+            if read.error is None and (again or _is_same(stored, read)):
                 self._settle(read, "unchanged", 0)
-                unchanged += 1
+                unchanged.append(0 if again or stored is None else stored.chunks)
             else:
                 todo.append(read)
-        self._progress.advance(unchanged)
+        self._progress.advance(len(unchanged), chunks=sum(unchanged))
         for read in todo:
             stored = known.get(read.document_id)
             self._new.setdefault(read.document_id, stored is None or not stored.ready)

@@ -66,7 +66,7 @@ DELETE: Final = """
 DELETE FROM aisdk.documents WHERE tenant_id = $1 AND document_id = ANY ($2::uuid[])
 """
 KNOWN: Final = """
-SELECT document_id, content_key, state FROM aisdk.documents
+SELECT document_id, content_key, state, chunk_count FROM aisdk.documents
 WHERE tenant_id = $1 AND document_id = ANY ($2::uuid[])
 """
 
@@ -77,6 +77,7 @@ class Known:
 
     content_key: bytes
     ready: bool
+    chunks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class DocumentStore:
         """What is remembered of these documents."""
         async with self._database.bulk(tenant_id) as connection:
             rows = await connection.fetch(KNOWN, tenant_id, ids)
-        return {row[0]: Known(row[1], ready=row[2] == "ready") for row in rows}
+        return {row[0]: Known(row[1], row[2] == "ready", row[3]) for row in rows}
 
     async def put(self, tenant_id: str, batch: Batch, segment: Segment, room: Limits) -> Put:
         """Stores whole documents in one transaction, replacing what they had.

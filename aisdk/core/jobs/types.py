@@ -31,7 +31,7 @@ class JobInfo(Shown):
             the tenant where its files are goes on with it), ``done``, ``failed`` or ``cancelled``.
         done: Units that ended well, such as documents.
         failed: Units that did not.
-        chunks: Chunks of them that were stored.
+        chunks: Chunks that those have in the store, unchanged ones too.
         total: How many there are; ``None`` while that is unknown.
         error_code: Why it failed, such as ``add_failed``.
         created_at: When it was accepted.

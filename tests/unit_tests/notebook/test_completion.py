@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import time
 import warnings
@@ -78,6 +79,37 @@ def test_sources_complete_by_keyword(loaded: InteractiveShell) -> None:
     for written in ("get(key='", "update( key = '", "delete(key='"):
         code = f"session.documents.{written}docs/p"
         assert offered(loaded, code) == [f"{code}umps.md"]
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ("hits[0].sc", ["hits[0].score"]),
+        ("print(hits[-1].lex", ["print(hits[-1].lexical_score"]),
+        ("hits[n + 1].document_", ["hits[n + 1].document_id"]),
+        ("limits[0].us", ["limits[0].used"]),
+        ("hits[0:2].sc", []),
+        ("hits[0].score.sc", []),
+        ("names[0].sc", []),
+        ("unknown[0].sc", []),
+    ],
+)
+def test_fields_of_a_row_complete(
+    loaded: InteractiveShell, session: aisdk.Session, code: str, lines: list[str]
+) -> None:
+    """Those of its class: no row is made, and what stands in the brackets is not evaluated."""
+    hits, limits = session.rag.query("Text"), session.usage.limits()
+    loaded.push({"hits": hits, "limits": limits, "names": ["a"]})
+    assert offered(loaded, code) == lines
+
+
+def test_all_fields_of_a_row_complete(loaded: InteractiveShell, session: aisdk.Session) -> None:
+    """Nothing else among them, also where jedi is switched off or the rows are none."""
+    loaded.push({"hits": session.rag.query("nobody wrote this", mode="lexical")})
+    fields = {f"hits[0].{name.name}" for name in dataclasses.fields(aisdk.Hit)}
+    assert set(offered(loaded, "hits[0].")) == fields
+    loaded.Completer.use_jedi = False
+    assert set(offered(loaded, "hits[0].")) == fields
 
 
 def test_hostile_source_is_not_offered(loaded: InteractiveShell) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Final, get_origin, get_type_hints
@@ -15,6 +17,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from payloads import MARKDOWN, PAYLOADS
 
 from aisdk import errors
+from aisdk.core.rag.types import Hit
 from aisdk.core.results import html
 from aisdk.core.results.frame import columns_of
 from aisdk.core.results.page import Rows
@@ -121,6 +124,40 @@ def test_displays_of_errors_and_progress_in_markdown_show_text() -> None:
             bar._note, bar._closed = text, True
             shown.append(bar._bundle()["text/html"])
     assert in_markdown(*shown).foreign == []
+
+
+def pandoc(shown: str) -> Seen:
+    """What pandoc makes of it, which reads Markdown inside of HTML tables too."""
+    command = shutil.which("pandoc")
+    if command is None:
+        pytest.skip("THERE IS NO PANDOC: ITS READING OF TABLES WAS NOT SEEN")
+    table = shown.rsplit("</style>", maxsplit=1)[-1]
+    done = subprocess.run(  # noqa: S603  # pandoc itself
+        [command, "--from=markdown", "--to=html"],
+        input=table,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return Seen(done.stdout)
+
+
+def test_display_read_by_pandoc_shows_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No link, picture, formula or TeX of a text, short, folded, marked or alone; the control."""
+    live = (
+        "[x](javascript:alert(1)) ![y](//example.org/y.png) **b** _e_ `c` $z^2$ \\textbf{q}"
+    )
+    columns = columns_of(Hit)
+    rows = Rows(Hit, [record(columns, live), record(columns, live * 9)])
+    one = Hit(*record(columns, live))
+    for origin in (None, marking("alert", "example")):
+        rows.origin = origin
+        for shown in (rows, one, errors.InvalidInput(live, hint=live)):
+            seen = pandoc(shown._repr_html_())
+            assert seen.foreign == []
+            assert live in " ".join(seen.text.split())
+    monkeypatch.setattr(html, "_SIGNS", {})
+    assert {"a", "img", "strong", "em", "code"} <= set(pandoc(one._repr_html_()).foreign)
 
 
 @pytest.mark.parametrize("text", [text for text in MARKDOWN if text.startswith("\n\n")])
