@@ -406,6 +406,17 @@ async def test_import_whose_answer_was_lost_is_there_and_active(
     assert (await other.keyed.import_(stage.folder, tenant_id=other.name)).documents == 3
 
 
+async def test_import_under_the_name_in_the_folder_takes_a_key(stage: Stage) -> None:
+    """The key is held before it is known which tenant the call is about."""
+    name = f"{stage.name}-source"
+    await stage.client.tenants.erase(name)
+    made = await stage.keyed.import_(stage.folder)
+    assert (made.tenant_id, made.documents) == (name, 3)
+    assert await stage.keyed.import_(stage.folder) == made
+    with pytest.raises(IdempotencyConflict):
+        await stage.keyed.import_(stage.folder, tenant_id=name)
+
+
 def fail_once_kept(find: Any, fail: Any) -> Any:
     """Looking up a key, which fails the second time: in the last transaction of an import."""
     calls: list[int] = []
