@@ -74,8 +74,17 @@ class Foundation:
     def platform_guard(self) -> Guard:
         """The steps around every verb of the platform itself."""
         from aisdk.core.runtime.guard import Guard
+        from aisdk.core.runtime.replay import ReplayStep
+        from aisdk.core.storage.idempotency import Kept, PlatformKeys
 
-        return Guard(self._outer_steps(None))
+        database = self.platform_database
+        return Guard(
+            [
+                *self._outer_steps(None),
+                self.directory.renew,
+                ReplayStep(PlatformKeys(database), database.repeat, Kept, self.threads.thread),
+            ]
+        )
 
     def _outer_steps(self, record: Callable[[Call, float, str], None] | None) -> list[Step]:
         from aisdk.core.runtime.deadline import DeadlineStep

@@ -7,12 +7,16 @@ from typing import Any, Final
 import asyncpg
 from rivals import Tenant, World
 
-from aisdk.core.storage.tables import metadata
+from aisdk.core.storage.tables import metadata, platform_idempotency
 from aisdk.core.storage.vectors import vectors_as_binary
 
 __all__ = ["functions", "linked", "register", "sql"]
 
-TABLES: Final = [t.name for t in metadata.sorted_tables if "tenant_id" in t.columns]
+TABLES: Final = [
+    table.name
+    for table in metadata.sorted_tables
+    if "tenant_id" in table.columns and table is not platform_idempotency
+]
 PLANTS: Final = (
     "INSERT INTO aisdk.stores (tenant_id, language) VALUES ($1, 'simple')",
     "INSERT INTO aisdk.lexical_tombstones (tenant_id, chunk_id) VALUES ($1, -1)",
@@ -31,6 +35,9 @@ AGREEMENTS: Final = (
     "INSERT INTO aisdk.tiers (tier, weight) VALUES ($1, 1000)",
     "DELETE FROM aisdk.tiers WHERE $1 <> ''",
     "UPDATE aisdk.alembic_version SET version_num = $1",
+    "INSERT INTO aisdk.platform_idempotency VALUES ('', $1, 'x', '', '', now(), NULL, now())",
+    "DELETE FROM aisdk.platform_idempotency WHERE $1 <> ''",
+    "SELECT FROM aisdk.platform_idempotency WHERE $1 <> ''",
 )
 LINK: Final = """
 INSERT INTO aisdk.chunks (tenant_id, chunk_id, document_id, start_char, end_char, heading, text)

@@ -15,7 +15,7 @@ import pytest
 
 import aisdk
 from aisdk import Document
-from aisdk.core.runtime import replay
+from aisdk.core.runtime import fingerprint as fingerprinting
 from aisdk.errors import InvalidInput, NotFound
 
 Use = Callable[[aisdk.Session], Any]
@@ -75,7 +75,9 @@ def test_unusable_argument_is_refused(
     use: Use, session: aisdk.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing of numpy, pandas, the driver or Python comes out instead."""
-    monkeypatch.setattr(replay, "MOST_PIECES", 10_000)  # millions are allowed, which takes a while
+    monkeypatch.setattr(
+        fingerprinting, "MOST_PIECES", 10_000
+    )  # millions are allowed, which takes a while
     with pytest.raises(InvalidInput):
         use(session)
 

@@ -18,9 +18,10 @@ import pytest
 
 import aisdk
 from aisdk import Document
+from aisdk.core.runtime import fingerprint as fingerprinting
 from aisdk.core.runtime import replay
 from aisdk.core.runtime.faces import Face
-from aisdk.core.runtime.replay import fingerprint
+from aisdk.core.runtime.fingerprint import fingerprint
 from aisdk.core.runtime.verb import catalogue
 from aisdk.core.storage.engine import Database
 from aisdk.core.storage.idempotency import IdempotencyKeys
@@ -689,7 +690,7 @@ def test_what_is_added_without_a_key_is_added_with_one(
 
 def test_request_with_too_much_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """And what to do; of other things without a fixed content too."""
-    monkeypatch.setattr(replay, "MOST_PIECES", 10)
+    monkeypatch.setattr(fingerprinting, "MOST_PIECES", 10)
     with pytest.raises(InvalidInput, match=r"10 values.*in parts"):
         fingerprint(list(range(20)))
     for odd in (object(), pd.Period("2024-01"), 1j, iter([1])):

@@ -62,6 +62,8 @@ RIGHTS: Final = """
 SELECT has_schema_privilege('aisdk_app', 'aisdk', 'CREATE') AS may_create,
        has_table_privilege('aisdk_app', 'aisdk.tiers', 'INSERT, UPDATE, DELETE')
        OR has_table_privilege('aisdk_app', 'aisdk.tenants', 'INSERT, UPDATE, DELETE')
+       OR has_table_privilege(
+           'aisdk_app', 'aisdk.platform_idempotency', 'SELECT, INSERT, UPDATE, DELETE')
        OR pg_has_role('aisdk_app', 'aisdk_platform', 'USAGE') AS may_register,
        (SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb FROM pg_roles
         WHERE rolname = 'aisdk_app') AS is_mighty,
@@ -107,7 +109,7 @@ async def superuser(client: aisdk.Client) -> AsyncIterator[Any]:
 
 async def test_schema_has_no_hole(superuser: Any) -> None:
     """Every table, key, view, function and right of the migrated database."""
-    assert len(await superuser.fetch(TABLES)) == 11 + 16
+    assert len(await superuser.fetch(TABLES)) == 12 + 16
     assert await holes(superuser) == set()
 
 
@@ -137,6 +139,8 @@ async def test_schema_has_no_hole(superuser: Any) -> None:
         ("GRANT INSERT ON aisdk.tenants TO aisdk_app", "may_register"),
         ("GRANT aisdk_platform TO aisdk_app", "may_register"),
         ("GRANT aisdk_platform TO aisdk_app", "tenants: its policy"),
+        ("GRANT aisdk_platform TO aisdk_app", "platform_idempotency: its policy"),
+        ("GRANT SELECT ON aisdk.platform_idempotency TO aisdk_app", "may_register"),
         ("GRANT aisdk_owner TO aisdk_app", "owns"),
     ],
 )

@@ -156,6 +156,7 @@ def test_migration_counts_the_metadata_that_are_there(elsewhere: Elsewhere) -> N
     session.client.close()
     elsewhere.sql(
         "UPDATE aisdk.stores SET size_bytes = 4",  # as 0004 had it
+        "DROP TABLE aisdk.platform_idempotency",
         "UPDATE aisdk.alembic_version SET version_num = '0004'",
         "SELECT 1",
     )

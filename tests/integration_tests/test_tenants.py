@@ -578,11 +578,9 @@ async def test_platform_s_calls_are_logged_with_their_tenant(
 
 
 async def test_platform_s_calls_take_options(client: aisdk.Client, tenant: str) -> None:
-    """A deadline and retries, but no idempotency key, whose answer would go with its tenant."""
+    """A deadline and retries; an idempotency key too, about which there are tests of its own."""
     with pytest.raises(DeadlineExceeded):
         await client.tenants.with_options(deadline_s=1e-9).create(tenant)
     assert (await client.tenants.with_options(deadline_s=30, retries=0).create(tenant)).tier
-    with pytest.raises(InvalidInput, match="no idempotency key"):
-        await client.tenants.with_options(idempotency_key="k").erase(tenant)
     with pytest.raises(InvalidInput, match="no such option"):
         client.tenants.with_options(typo=1)  # type: ignore[call-arg]  # that is the point

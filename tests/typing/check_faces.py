@@ -34,6 +34,7 @@ from aisdk.core.jobs.types import JobInfo
 from aisdk.core.rag.faces import ClientRag
 from aisdk.core.rag.types import Hit, QueryHit, Stage
 from aisdk.core.results.page import AsyncPage, Page, Rows
+from aisdk.core.tenants.faces import ClientTenants
 from aisdk.core.tenants.types import Erased, TenantInfo
 from aisdk.core.usage.types import LimitInfo, UsageInfo
 from aisdk.notebook.widgets import Explorer
@@ -175,6 +176,10 @@ async def platform_faces(client: Client, tier: Tier, receipt: Receipt) -> None:
     assert_type(await client.tenants.export("acme", "acme/"), Path)
     assert_type(await client.tenants.import_("acme/", tenant_id="copy"), TenantInfo)
     assert_type(await client.tenants.erase("acme"), Receipt)
+    keyed = client.tenants.with_options(idempotency_key="key")
+    assert_type(keyed, ClientTenants)
+    assert_type(await keyed.create("acme"), TenantInfo)
+    assert_type(await keyed.erase("acme"), Receipt)
     assert_type(await client.tenants.verify_erased(receipt), Rows[Erased])
     assert_type(await client.verify_isolation(), Rows[ProbeResult])
     assert_type(client.session("acme"), AsyncSession)

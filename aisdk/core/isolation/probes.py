@@ -53,6 +53,11 @@ AGREEMENTS: Final = (
     UPDATE aisdk.tiers SET weight = weight
     WHERE $1 <> '' AND tier = (SELECT min(tier) FROM aisdk.tiers)
     """,
+    """
+    INSERT INTO aisdk.platform_idempotency
+        (tenant_id, key, verb, fingerprint, holder, leased_until)
+    VALUES ('', $1, 'verify-isolation', '', '', now())
+    """,
 )
 
 

@@ -49,7 +49,7 @@ class IsolationService:
     subjects: Subjects
     log: structlog.stdlib.BoundLogger
 
-    @platform_verb("isolation.verify", reads=False, bulk=True)
+    @platform_verb("isolation.verify", reads=True, bulk=True)
     async def verify(self) -> Rows[ProbeResult]:
         """Tries every way to reach one tenant's data as another, on this very installation.
 

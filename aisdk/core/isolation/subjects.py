@@ -13,14 +13,16 @@ from aisdk.core.runtime.cached import Cache
 from aisdk.core.runtime.limits import Limiter
 from aisdk.core.runtime.options import CallOptions, call_options
 from aisdk.core.storage.engine import Database
-from aisdk.core.storage.tables import metadata
+from aisdk.core.storage.tables import metadata, platform_idempotency
 from aisdk.errors import InProgress
 
 __all__ = ["CANARY", "Subjects", "Victim", "plant", "reached", "with_key"]
 
 CANARY: Final = "canary"
 TABLES: Final = tuple(
-    table.name for table in metadata.sorted_tables if "tenant_id" in table.columns
+    table.name
+    for table in metadata.sorted_tables
+    if "tenant_id" in table.columns and table is not platform_idempotency
 )
 
 

@@ -26,7 +26,8 @@ class Verb:
         rows: What its answer is, or has rows of, where that is kept for repetitions.
         stored: Whether what it writes is in the database.
         charged: Whether it counts against the tenant's rates.
-        signature: Of the method, by which the same request is known however it is written.
+        signature: Of what a call is given, by which the same request is known however it is
+            written.
     """
 
     name: str

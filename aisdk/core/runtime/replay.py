@@ -4,36 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from datetime import date, time, timedelta
-from decimal import Decimal
-from hashlib import blake2b
-from itertools import chain
-from pathlib import PurePath
+from functools import partial
 from typing import Any, Final, Protocol
-from uuid import UUID
 
 import msgpack
 
 from aisdk.core.results.page import Rows
 from aisdk.core.results.record import Shown
 from aisdk.core.runtime.deadline import with_time
+from aisdk.core.runtime.ending import UNKEPT, Ending, ends
+from aisdk.core.runtime.fingerprint import fingerprint
 from aisdk.core.runtime.guard import Call, Proceed
 from aisdk.core.runtime.turns import InThread
-from aisdk.errors import AisdkError, IdempotencyConflict, InProgress, InvalidInput
+from aisdk.errors import AisdkError, IdempotencyConflict, InProgress
 
-__all__ = ["Kept", "Keys", "ReplayStep", "fingerprint"]
+__all__ = ["Kept", "Keys", "ReplayStep"]
 
 LEASE_S: Final = 60.0
 RELEASE_S: Final = 1.0
-MOST_PIECES: Final = 5_000_000  # values in what a call is given
-PIECE: Final = 2**20  # of a long text: while it is written out, no other thread runs
+LOOK_S: Final = 0.02  # a claim that is in our way ends soon
 SHORT_S: Final = 0.2  # how long a write of one transaction takes, more or less
-SINGLE: Final = (
-    *(bool, int, float, str, bytes, PurePath, date, time, timedelta, UUID, Decimal),
-    type(None),
-)
 
 
 class Kept(Protocol):
@@ -111,8 +103,9 @@ class ReplayStep:
     A write of one transaction with a key stores its answer in the same transaction, so that a
     repetition after a lost COMMIT finds it; without a key the database is asked what became of the
     transaction. A write of many transactions holds its key by a lease that it renews; what it did
-    before it was killed is found unchanged by whoever does it again. Where a lease ended too soon
-    and two did it, the first answer is that of both.
+    before it was killed is found unchanged by whoever does it again, or is done in its last one,
+    which keeps the answer too (`current_ending`). Where a lease ended too soon and two did it, the
+    first answer is that of both.
 
     Args:
         keys: Where keys and answers are kept.
@@ -138,7 +131,8 @@ class ReplayStep:
             request = await self._in_thread(_Request, call, key)  # a frame may be large
             return await (self._leased if call.verb.bulk else self._whole)(request, proceed)
         if call.verb.bulk or not call.verb.stored:
-            return await proceed(call)
+            with ends(UNKEPT):
+                return await proceed(call)
 
         async def work() -> Any:
             return await proceed(call)
@@ -147,45 +141,82 @@ class ReplayStep:
 
     async def _whole(self, request: _Request, proceed: Proceed) -> Any:
         """One transaction of the write and its answer."""
+        call = request.call
 
         async def once() -> Any:
-            async with self._keys.unit(request.call.tenant_id):
+            async with self._keys.unit(call.tenant_id):
                 kept = await self._taken(request)
                 if kept is not None:
-                    return _answer(request.call, kept)
-                result = await proceed(request.call)
-                await self._keep(request, _packed(result))
+                    return _answer(call, kept)
+                result = await proceed(call)
+                await self._keep(request, call.tenant_id, _packed(result))
             return result
 
         return await self._repeat(once)
 
     async def _leased(self, request: _Request, proceed: Proceed) -> Any:
         """A write of many transactions, its key held from the first to the answer."""
+        call = request.call
 
         async def claim() -> Any:
-            async with self._keys.unit(request.call.tenant_id):
+            async with self._keys.unit(call.tenant_id):
                 kept = await self._taken(request)
                 if kept is None:
-                    await self._keep(request, None)
+                    await self._keep(request, call.tenant_id, None)
                 return kept
 
         kept = await self._repeat(claim)
         if kept is not None:
-            return _answer(request.call, kept)
+            return _answer(call, kept)
         async with self._held(request):
-            result = await proceed(request.call)
+            with ends(Ending(partial(self._end, request), partial(self._undo, request))):
+                result = await proceed(call)
+            if request.ended:
+                return result
 
-            async def answer() -> Any:
-                async with self._keys.unit(request.call.tenant_id):
-                    kept = await self._keys.find(request.call.tenant_id, request.name)
-                    if kept is not None and kept.answer is not None:
-                        # Of whoever took the key over when our lease had ended.
-                        return kept if request.is_kept_as(kept) else None
-                    await self._keep(request, _packed(result))
-                return None
+            async def given() -> Any:
+                return result
 
-            kept = await self._repeat(answer)
-        return result if kept is None else _answer(request.call, kept)
+            return await self._end(request, call.tenant_id, given)
+
+    async def _end(
+        self, request: _Request, tenant_id: str, work: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """The result of the call's last transaction, which keeps it as the answer."""
+
+        async def once() -> Any:
+            async with self._keys.unit(tenant_id):
+                kept = await self._met(request, tenant_id)
+                if kept is None or kept.answer is None:
+                    result = await work()
+                    await self._keep(request, tenant_id, _packed(result))
+                    return result
+                # Ours, whose COMMIT was lost, or of who took the key over when our lease had ended.
+                return _answer(request.call, kept) if request.is_kept_as(kept) else await work()
+
+        result = await self._repeat(once)
+        request.ended = True
+        return result
+
+    async def _undo(
+        self, request: _Request, tenant_id: str, work: Callable[[], Awaitable[Any]]
+    ) -> None:
+        """Does work in place of the last transaction, unless that was committed after all."""
+
+        async def once() -> None:
+            async with self._keys.unit(tenant_id):
+                kept = await self._met(request, tenant_id)
+                if kept is None or kept.answer is None:
+                    await work()
+
+        await self._repeat(once)
+
+    async def _met(self, request: _Request, tenant_id: str) -> Any:
+        """What is kept under the key that we hold; who asks about it meanwhile is told so."""
+        key = request.name
+        while not await self._keys.lock(tenant_id, key):  # noqa: ASYNC110  # nobody is told of it
+            await asyncio.sleep(LOOK_S)
+        return await self._keys.find(tenant_id, key)
 
     async def _taken(self, request: _Request) -> Any:
         """What is kept under the key, which is ours now; ``None`` where the work is to be done."""
@@ -203,10 +234,10 @@ class ReplayStep:
             raise _running(min(kept.leased_s, LEASE_S / 3))
         return None
 
-    async def _keep(self, request: _Request, answer: bytes | None) -> None:
+    async def _keep(self, request: _Request, tenant_id: str, answer: bytes | None) -> None:
         call = request.call
         kept = self._kept(call.verb.name, request.mark, call.request_id, answer, LEASE_S)
-        await self._keys.keep(call.tenant_id, request.name, kept)
+        await self._keys.keep(tenant_id, request.name, kept)
 
     @asynccontextmanager
     async def _held(self, request: _Request) -> AsyncIterator[None]:
@@ -240,14 +271,16 @@ class _Request:
         call: The call.
         name: Under which its answer is kept.
         mark: A digest of what was asked.
+        ended: Whether its answer is kept.
     """
 
-    __slots__ = ("call", "mark", "name")
+    __slots__ = ("call", "ended", "mark", "name")
 
     def __init__(self, call: Call, key: str) -> None:
         self.call = call
         self.name = f"key:{key}"
         self.mark = fingerprint(_asked(call))
+        self.ended = False
 
     def is_kept_as(self, kept: Kept) -> bool:
         """Whether what is kept under the key is of the same request."""
@@ -261,83 +294,14 @@ def _asked(call: Call) -> dict[str, Any]:
     if signature is None:
         return {"": positional, **named}
     try:
-        bound = signature.bind(None, call.tenant_id, *positional, **named)
+        bound = signature.bind(*positional, **named)
     except TypeError:  # the method refuses it too
         return {"": positional, **named}
     bound.apply_defaults()
-    _self, _tenant, *rest = bound.arguments
-    asked = {name: bound.arguments[name] for name in rest}
+    asked = dict(bound.arguments)
     asked |= asked.pop("options", {})
     asked.pop("progress", None)
     return asked
-
-
-def fingerprint(*values: Any) -> bytes:
-    """A digest of what a call was given: the same for the same values.
-
-    Raises:
-        InvalidInput: A value can be read only once, is of a kind that has no fixed content, or
-            holds itself or too much.
-    """
-    hashed = blake2b(digest_size=32)
-    try:
-        for count, piece in enumerate(chain.from_iterable(map(_pieces, values))):
-            hashed.update(len(piece).to_bytes(8, "big") + piece)
-            if count >= MOST_PIECES:
-                raise _too_much()
-    except InvalidInput:
-        raise
-    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
-        raise _unfit() from None  # the cause may quote a value
-    return hashed.digest()
-
-
-def _pieces(value: Any) -> Iterator[bytes]:
-    if isinstance(value, str | bytes) and len(value) > PIECE:
-        yield f"{type(value).__name__} of {len(value)}".encode()
-        for start in range(0, len(value), PIECE):
-            yield from _pieces(value[start : start + PIECE])
-    elif isinstance(value, SINGLE) or type(value).__name__ == "NAType":  # of pandas
-        yield f"{type(value).__name__} {value!r}".encode("utf-8", "surrogatepass")
-    elif isinstance(value, Mapping):
-        yield b"{%d" % len(value)
-        for key in sorted(value, key=str):
-            yield from _pieces(key)
-            yield from _pieces(value[key])
-    elif isinstance(value, list | tuple):
-        yield b"[%d" % len(value)
-        for each in value:
-            yield from _pieces(each)
-    else:
-        yield from _pieces(_plain(value))
-
-
-def _plain(value: Any) -> Any:
-    """The content of a value as lists, dicts and single values."""
-    if isinstance(value, set | frozenset):
-        return sorted(map(fingerprint, value))
-    if dataclasses.is_dataclass(value):
-        return [getattr(value, field.name) for field in dataclasses.fields(value)]
-    if hasattr(value, "columns") and hasattr(value, "iloc"):  # names may be there twice
-        columns = [value.iloc[:, place].tolist() for place in range(len(value.columns))]
-        return [list(value.columns), columns, list(value.index.names), value.index.tolist()]
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise _unfit()
-
-
-def _unfit() -> InvalidInput:
-    return InvalidInput(
-        "A request with an idempotency key was given something without fixed content.",
-        hint="Pass a list instead of an iterator, and other objects as text.",
-    )
-
-
-def _too_much() -> InvalidInput:
-    return InvalidInput(
-        f"A request with an idempotency key was given more than {MOST_PIECES:,} values.",
-        hint="Send it in parts, each with a key of its own.",
-    )
 
 
 def _running(wait_s: float) -> InProgress:

@@ -11,7 +11,6 @@ from aisdk.core.runtime.guard import Call, Guard, Verb
 from aisdk.core.runtime.logging import new_request_id
 from aisdk.core.runtime.options import call_options
 from aisdk.core.runtime.tenancy import checked_tenant, is_tenant
-from aisdk.errors import InvalidInput
 
 __all__ = ["Guarded", "catalogue", "platform_verb", "verb"]
 
@@ -52,7 +51,7 @@ def verb(name: str, *, reads: bool, **more: Unpack[More]) -> Callable[[F], F]:
     """
 
     def decorate(method: F) -> F:
-        spec = Verb(name, reads=reads, signature=inspect.signature(method), **more)
+        spec = Verb(name, reads=reads, signature=_given(method, beyond=2), **more)
 
         @functools.wraps(method)
         def guarded(
@@ -68,22 +67,16 @@ def verb(name: str, *, reads: bool, **more: Unpack[More]) -> Callable[[F], F]:
     return decorate
 
 
-def platform_verb(name: str, *, reads: bool, bulk: bool = False) -> Callable[[F], F]:
+def platform_verb(name: str, *, reads: bool, **more: Unpack[More]) -> Callable[[F], F]:
     """The same for an operation of the platform itself, which has no tenant or is about one."""
-    spec = Verb(name, reads=reads, bulk=bulk)
 
     def decorate(method: F) -> F:
-        signature = inspect.signature(method)
+        signature = _given(method, beyond=1)
+        spec = Verb(name, reads=reads, signature=signature, **more)
 
         @functools.wraps(method)
         def guarded(self: Guarded, *args: Any, **kwargs: Any) -> Awaitable[Any]:
-            if call_options.get().idempotency_key is not None:
-                raise InvalidInput(
-                    "The platform's own verbs take no idempotency key.",
-                    hint="Done again they say so: Conflict where a tenant is there already, "
-                    "TenantUnknown where it is gone.",
-                )
-            about = signature.bind(self, *args, **kwargs).arguments.get("tenant_id")
+            about = signature.bind(*args, **kwargs).arguments.get("tenant_id")
             tenant_id = about if is_tenant(about) else ""
             body = functools.partial(method, self, *args, **kwargs)
             return self.guard.run(_call(spec, tenant_id, args, kwargs), body)
@@ -92,6 +85,12 @@ def platform_verb(name: str, *, reads: bool, bulk: bool = False) -> Callable[[F]
         return cast("F", guarded)
 
     return decorate
+
+
+def _given(method: Callable[..., Any], *, beyond: int) -> inspect.Signature:
+    """The signature of a method beyond so many parameters, which are not given by the caller."""
+    signature = inspect.signature(method)
+    return signature.replace(parameters=[*signature.parameters.values()][beyond:])
 
 
 def _call(spec: Verb, tenant_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:

@@ -26,7 +26,7 @@ __all__ = [
     "revision_of",
 ]
 
-REVISION: Final = "0005"
+REVISION: Final = "0006"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 SERVER: Final = """
 SELECT current_setting('server_version_num')::int AS version,
@@ -308,19 +308,27 @@ def _grants(app_role: str) -> str:
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA aisdk TO {role};
     REVOKE INSERT, UPDATE, DELETE ON aisdk.alembic_version, aisdk.tiers, aisdk.tenants
         FROM {role};
+    REVOKE ALL ON aisdk.platform_idempotency FROM {role};
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA aisdk TO {role};
     GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA aisdk TO {role};
     """
 
 
 def _platform_grants(platform_role: str) -> str:
-    """Rights of the role that registers tenants: all of the register, else one tenant at a time."""
+    """Rights of the role that registers tenants: all of the register and its own keys.
+
+    Else one tenant at a time.
+    """
     role = _quoted(platform_role)
     return f"""
     {_grants(platform_role)}
     GRANT INSERT, UPDATE, DELETE ON aisdk.tenants, aisdk.tiers TO {role};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON aisdk.platform_idempotency TO {role};
     DROP POLICY IF EXISTS register ON aisdk.tenants;
     CREATE POLICY register ON aisdk.tenants TO {role} USING (true) WITH CHECK (true);
     DROP POLICY IF EXISTS register ON aisdk.stores;
     CREATE POLICY register ON aisdk.stores FOR SELECT TO {role} USING (true);
+    DROP POLICY IF EXISTS register ON aisdk.platform_idempotency;
+    CREATE POLICY register ON aisdk.platform_idempotency TO {role}
+        USING (true) WITH CHECK (true);
     """

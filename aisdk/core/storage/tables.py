@@ -2,7 +2,8 @@
 
 Every primary key, foreign key and unique constraint begins with ``tenant_id``, and every table
 has row-level security, so the schema can be distributed by tenant without change. The one table
-without tenants is ``tiers``: a list of what can be bought, which tenants' calls only read.
+without tenants is ``tiers``: a list of what can be bought, which tenants' calls only read. In
+``platform_idempotency`` the tenant is empty: the platform's own keys are no tenant's.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ __all__ = [
     "lexical_segments",
     "lexical_tombstones",
     "metadata",
+    "platform_idempotency",
     "stores",
     "tenants",
     "tiers",
@@ -178,20 +180,30 @@ lexical_tombstones: Final = Table(
     Column("chunk_id", BigInteger, primary_key=True, autoincrement=False),
 )
 
-idempotency: Final = Table(
+
+def _keys(name: str, *further: ForeignKeyConstraint) -> Table:
+    return Table(
+        name,
+        metadata,
+        _tenant(),
+        Column("key", Text, primary_key=True),
+        Column("verb", Text, nullable=False),
+        Column("fingerprint", LargeBinary, nullable=False),
+        Column("holder", Text, nullable=False),
+        Column("leased_until", DateTime(timezone=True), nullable=False),
+        Column("answer", LargeBinary),
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+        Index(f"{name}_by_age", "tenant_id", "created_at"),
+        *further,
+    )
+
+
+idempotency: Final = _keys(
     "idempotency",
-    metadata,
-    _tenant(),
-    Column("key", Text, primary_key=True),
-    Column("verb", Text, nullable=False),
-    Column("fingerprint", LargeBinary, nullable=False),
-    Column("holder", Text, nullable=False),
-    Column("leased_until", DateTime(timezone=True), nullable=False),
-    Column("answer", LargeBinary),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     ForeignKeyConstraint(["tenant_id"], ["aisdk.tenants.tenant_id"], name="idempotency_tenant"),
-    Index("idempotency_by_age", "tenant_id", "created_at"),
 )
+
+platform_idempotency: Final = _keys("platform_idempotency")
 
 usage: Final = Table(
     "usage",

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from aisdk.core.runtime.flight import SingleFlight
-from aisdk.core.runtime.guard import Limits, Standing
+from aisdk.core.runtime.guard import Call, Limits, Proceed, Standing
 from aisdk.core.storage.engine import Database
 from aisdk.core.storage.translation import UNKNOWN_HINT
 from aisdk.errors import TenantUnknown
@@ -87,6 +87,14 @@ class Directory:
             self._held.clear()
         else:
             self._held.pop(tenant_id, None)
+
+    async def renew(self, call: Call, proceed: Proceed) -> Any:
+        """A step: after a write of the platform asks again, also where nobody knows its outcome."""
+        try:
+            return await proceed(call)
+        finally:
+            if not call.verb.reads:
+                self.forget(call.tenant_id or None)
 
     async def _look_up(self, tenant_id: str, enroll: bool) -> Standing | None:
         changes = self._changes

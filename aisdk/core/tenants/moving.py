@@ -11,6 +11,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -19,6 +20,7 @@ import structlog
 
 from aisdk.core.documents.store import DocumentStore
 from aisdk.core.documents.writing import index_batch
+from aisdk.core.runtime.ending import Ending, current_ending
 from aisdk.core.runtime.guard import Limits
 from aisdk.core.runtime.together import to_its_end
 from aisdk.core.storage.engine import Database
@@ -42,7 +44,8 @@ from aisdk.errors import AisdkError, InvalidInput
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from aisdk.core.tenants.service import Begin
+    from aisdk.core.tenants.service import Begin, Finish
+    from aisdk.core.tenants.types import TenantInfo
 
 __all__ = ["Moving"]
 
@@ -152,18 +155,21 @@ class Moving:
                 "tenants.left_behind", tenant_id=tenant_id, error=type(error).__name__
             )
 
-    async def import_(self, folder: Path, tenant_id: str | None, begin: Begin) -> str:
-        """Makes the tenant, registered by ``begin``; its name."""
+    async def import_(
+        self, folder: Path, tenant_id: str | None, begin: Begin, finish: Finish
+    ) -> TenantInfo:
+        """Makes the tenant, registered by ``begin``; what ``finish`` tells of it."""
         with ExitStack() as files:  # closed under a thread that is left alone, they end its work
             export = await to_its_end(asyncio.to_thread(opened, folder, files))
             await asyncio.to_thread(check_digests, export)
-            return await self._make(export, tenant_id, begin)
+            return await self._make(export, tenant_id, begin, finish)
 
-    async def _make(self, export: Opened, tenant_id: str | None, begin: Begin) -> str:
+    async def _make(
+        self, export: Opened, tenant_id: str | None, begin: Begin, finish: Finish
+    ) -> TenantInfo:
         manifest = export.manifest
         name: str = manifest["tenant_id"] if tenant_id is None else tenant_id
-        register = TenantStore(self._database)
-        made = False
+        ending, made = current_ending(), False
 
         async def make() -> None:
             nonlocal made
@@ -174,18 +180,22 @@ class Moving:
             await to_its_end(make())  # else nobody knew whether the tenant is ours
             if manifest["language"] is not None:
                 await self._fill(name, export)
-            await register.change(name, {"state": manifest["state"]})
+            info: TenantInfo = await ending.keep(name, partial(finish, name, manifest["state"]))
         except BaseException:  # a cancellation too: it is raised again
             if made:
-                await to_its_end(self._erase(name))
+                await to_its_end(self._erase(name, ending))
             raise
-        return name
+        return info
 
-    async def _erase(self, tenant_id: str) -> None:
-        """Removes what was imported of a tenant, within a time of its own."""
+    async def _erase(self, tenant_id: str, ending: Ending) -> None:
+        """Removes what was imported of a tenant, within a time of its own.
+
+        Not where the import was answered after all: whoever asks again gets that answer.
+        """
+        erase = partial(TenantStore(self._database).erase, tenant_id, ERASE_S)
         try:
             async with asyncio.timeout(ERASE_S):
-                await TenantStore(self._database).erase(tenant_id, ERASE_S)
+                await ending.undo(tenant_id, erase)
         except (AisdkError, TimeoutError) as error:
             code = error.code if isinstance(error, AisdkError) else "timeout"
             self._log.warning("tenants.left_behind", tenant_id=tenant_id, error=code)

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
 from aisdk.core.results.cursor import sign, verify
 from aisdk.core.results.frame import JSON, make_item
 from aisdk.core.results.page import AsyncPage, Rows
+from aisdk.core.runtime.ending import current_ending
 from aisdk.core.runtime.guard import Guard
 from aisdk.core.runtime.options import is_whole
 from aisdk.core.runtime.tenancy import checked_tenant
 from aisdk.core.runtime.verb import platform_verb
-from aisdk.core.storage.filters import UNSTORABLE
 from aisdk.core.storage.tables import tenants
 from aisdk.core.storage.translation import UNKNOWN_HINT
+from aisdk.core.tenants.arguments import (
+    check_limit,
+    checked_name,
+    checked_path,
+    checked_state,
+)
 from aisdk.core.tenants.directory import LIMITS
 from aisdk.core.tenants.receipts import is_genuine, receipt_of
 from aisdk.core.tenants.store import TenantStore
 from aisdk.core.tenants.types import Erased, Receipt, State, TenantInfo, Tier
 from aisdk.errors import Conflict, DependencyError, InvalidInput, TenantUnknown
 
-__all__ = ["Begin", "Moving", "TenantsService", "Traces"]
+__all__ = ["Begin", "Finish", "Moving", "TenantsService", "Traces"]
 
 LARGEST_PAGE: Final = 10_000
 LISTING: Final = "tenants.list"
-STATES: Final = ("active", "suspended")
 
 # Registers a tenant by its name, tier and settings.
 Begin: TypeAlias = Callable[[str, str, Mapping[str, JSON]], Coroutine[Any, Any, None]]
+# Gives a tenant its state, and tells how it stands then.
+Finish: TypeAlias = Callable[[str, str], Coroutine[Any, Any, TenantInfo]]
 
 
 class Traces(Protocol):
@@ -60,8 +65,10 @@ class Moving(Protocol):
         """Writes the tenant; the folder."""
         ...
 
-    async def import_(self, folder: Path, tenant_id: str | None, begin: Begin) -> str:
-        """Makes the tenant, registered by ``begin``; its name."""
+    async def import_(
+        self, folder: Path, tenant_id: str | None, begin: Begin, finish: Finish
+    ) -> TenantInfo:
+        """Makes the tenant, registered by ``begin``; what ``finish`` tells of it."""
         ...
 
 
@@ -85,7 +92,7 @@ class TenantsService:
     secret: bytes
     moving: Moving
 
-    @platform_verb("tenants.create", reads=False)
+    @platform_verb("tenants.create", reads=False, rows=TenantInfo)
     async def create(
         self,
         tenant_id: str,
@@ -110,10 +117,9 @@ class TenantsService:
         """
         checked_tenant(tenant_id)
         settings = self._checked_settings(settings or {})
-        await self._check_tier(tier)
+        await self._check_tier(tenant_id, tier)
         if not await self.store.enroll(tenant_id, tier, settings):
             raise Conflict("There is such a tenant.", hint="Change it with tenants.update.")
-        self.traces.forget(tenant_id)
         return await self._info(tenant_id)
 
     @platform_verb("tenants.get", reads=True)
@@ -152,9 +158,9 @@ class TenantsService:
             )
         query = self.store.listing().order_by(tenants.c.tenant_id).limit(limit + 1)
         if tier is not None:
-            query = query.where(tenants.c.tier == _checked_name(tier))
+            query = query.where(tenants.c.tier == checked_name(tier))
         if state is not None:
-            query = query.where(tenants.c.state == _checked_state(state))
+            query = query.where(tenants.c.state == checked_state(state))
         if cursor is not None:
             (after,) = verify(self.secret, "", LISTING, cursor)
             query = query.where(tenants.c.tenant_id > after)
@@ -172,7 +178,7 @@ class TenantsService:
     ) -> AsyncPage[TenantInfo]:
         return await self.list(limit=size or limit, tier=tier, state=state, cursor=cursor)
 
-    @platform_verb("tenants.update", reads=False)
+    @platform_verb("tenants.update", reads=False, rows=TenantInfo)
     async def update(
         self,
         tenant_id: str,
@@ -199,10 +205,10 @@ class TenantsService:
         checked_tenant(tenant_id)
         values: dict[str, Any] = {}
         if tier is not None:
-            await self._check_tier(tier)
+            await self._check_tier(tenant_id, tier)
             values["tier"] = tier
         if state is not None:
-            values["state"] = _checked_state(state)
+            values["state"] = checked_state(state)
         if settings is not None:
             values["settings"] = self._checked_settings(settings)
         if not values:
@@ -211,7 +217,6 @@ class TenantsService:
             )
         if not await self.store.change(tenant_id, values):
             raise TenantUnknown(hint=UNKNOWN_HINT)
-        self.traces.forget(tenant_id)
         return await self._info(tenant_id)
 
     @platform_verb("tenants.tiers", reads=True)
@@ -232,17 +237,19 @@ class TenantsService:
         values = asdict(tier)
         checked_tenant(values["tier"])
         for name in LIMITS:
-            _check_limit(name, values[name])
+            check_limit(name, values[name])
         await self.store.put_tier(values)
-        self.traces.forget()
 
-    @platform_verb("tenants.erase", reads=False, bulk=True)
+    @platform_verb("tenants.erase", reads=False, bulk=True, rows=Receipt)
     async def erase(self, tenant_id: str) -> Receipt:
         """Removes a tenant for good: documents, vectors, indexes, cache, keys and usage.
 
         Rows go in one transaction; a write of the tenant that runs meanwhile ends before it or
         fails with ``TenantUnknown``. What other clients cache in their own memory can be read no
         more within five seconds. Backups of the database are not ours to reach.
+
+        A receipt that did not arrive comes back when the call bore an idempotency key and is made
+        again with it; without one it is lost.
 
         Returns:
             A receipt to keep, for ``verify_erased``.
@@ -252,16 +259,19 @@ class TenantsService:
             Unavailable: The database or the cache cannot be reached; the tenant is still there.
         """
         checked_tenant(tenant_id)
-        before = await self.traces.erase(tenant_id)
-        counts, erased_at = await self.store.erase(tenant_id)
+        traces = await self.traces.erase(tenant_id)
+
+        async def delete() -> Receipt:
+            counts, erased_at = await self.store.erase(tenant_id)
+            if not counts["tenants"]:
+                raise TenantUnknown(hint=UNKNOWN_HINT)
+            return receipt_of(self.secret, tenant_id, erased_at, counts | traces)
+
+        receipt: Receipt = await current_ending().keep(tenant_id, delete)
         self.traces.forget(tenant_id)
-        if not counts["tenants"]:
-            raise TenantUnknown(hint=UNKNOWN_HINT)
-        after: dict[str, int] = {}
         with suppress(DependencyError):  # what was kept meanwhile; it would end by itself
-            after = await self.traces.erase(tenant_id)
-        counts |= {kind: count + after.get(kind, 0) for kind, count in before.items()}
-        return receipt_of(self.secret, tenant_id, erased_at, counts)
+            await self.traces.erase(tenant_id)
+        return receipt
 
     @platform_verb("tenants.verify_erased", reads=True)
     async def verify_erased(self, receipt: Receipt) -> Rows[Erased]:
@@ -309,14 +319,15 @@ class TenantsService:
             InvalidInput: The folder cannot be written or is not empty.
         """
         await self._info(checked_tenant(tenant_id))
-        return await self.moving.export(tenant_id, _checked_path(path))
+        return await self.moving.export(tenant_id, checked_path(path))
 
-    @platform_verb("tenants.import_", reads=False, bulk=True)
+    @platform_verb("tenants.import_", reads=False, bulk=True, rows=TenantInfo)
     async def import_(self, path: str | Path, *, tenant_id: str | None = None) -> TenantInfo:
         """Makes a tenant from a folder that ``export`` wrote.
 
         The tenant is suspended until everything is there; if that fails it is erased again, for
-        which it takes up to a minute after its deadline.
+        which it takes up to a minute after its deadline. One whose process was killed is left
+        suspended, and in the way of the same import until it is erased.
 
         Args:
             path: The folder; its files are regular ones, or links to such that stay in it.
@@ -326,18 +337,22 @@ class TenantsService:
             Conflict: There is such a tenant.
             InvalidInput: The folder is not what ``export`` wrote, or a file was changed.
         """
-        name = await self.moving.import_(_checked_path(path), tenant_id, self._begin_import)
-        self.traces.forget(name)
-        return await self._info(name)
+        steps = self._begin_import, self._finish_import
+        return await self.moving.import_(checked_path(path), tenant_id, *steps)
 
     async def _begin_import(self, tenant_id: str, tier: str, settings: Mapping[str, JSON]) -> None:
         checked_tenant(tenant_id)
-        await self._check_tier(tier, "Make it with tenants.put_tier; manifest.json names it.")
+        hint = "Make it with tenants.put_tier; manifest.json names it."
+        await self._check_tier(tenant_id, tier, hint)
         checked = self._checked_settings(settings)
         if not await self.store.enroll(tenant_id, tier, checked, "suspended"):
             raise Conflict(
                 "There is such a tenant.", hint="Erase it first, or give another tenant_id=."
             )
+
+    async def _finish_import(self, tenant_id: str, state: str) -> TenantInfo:
+        await self.store.change(tenant_id, {"state": state})
+        return await self._info(tenant_id)
 
     async def _info(self, tenant_id: str) -> TenantInfo:
         row = await self.store.one(tenant_id)
@@ -345,8 +360,8 @@ class TenantsService:
             raise TenantUnknown(hint=UNKNOWN_HINT)
         return make_item(TenantInfo, row)
 
-    async def _check_tier(self, tier: Any, hint: str = "Use one of: {}.") -> None:
-        known = [row[0] for row in await self.store.tiers()]
+    async def _check_tier(self, tenant_id: str, tier: Any, hint: str = "Use one of: {}.") -> None:
+        known = [row[0] for row in await self.store.tiers(tenant_id)]
         if not isinstance(tier, str) or tier not in known:
             raise InvalidInput("There is no such tier.", hint=hint.format(", ".join(known)))
 
@@ -357,44 +372,9 @@ class TenantsService:
             if name == "language":
                 self.analyzer(value if isinstance(value, str) else "")
             elif name in LIMITS:
-                _check_limit(name, value)
+                check_limit(name, value)
             else:
                 raise InvalidInput(
                     "A tenant has no such setting.", hint=f"Use language, {', '.join(LIMITS)}."
                 )
         return dict(settings)
-
-
-def _checked_path(path: Any) -> Path:
-    if not isinstance(path, str | PathLike):
-        raise InvalidInput("The path of a folder is text or a Path.", hint='Write Path("folder").')
-    return Path(os.fsdecode(path))
-
-
-def _checked_name(tier: Any) -> str:
-    if not isinstance(tier, str) or UNSTORABLE.search(tier):
-        raise InvalidInput("A tier is named by a text.", hint="tiers() shows those there are.")
-    return tier
-
-
-def _checked_state(state: Any) -> str:
-    if not isinstance(state, str) or state not in STATES:
-        raise InvalidInput("state is unknown.", hint="Use active or suspended.")
-    return str(state)
-
-
-def _check_limit(name: str, value: Any) -> None:
-    if name == "weight":
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 1e-3 <= value < 1e6:
-            raise InvalidInput(
-                "weight must be a number of at least 0.001, below a million.",
-                hint="client.tenants.tiers() shows those of the tiers.",
-            )
-        return
-    least, most = (0, 2**62) if name in ("documents", "size_bytes") else (1, 10**8)
-    if value is not None and not is_whole(value, least, most):
-        raise InvalidInput(
-            f"{name} must be a whole number from {least} to {most:,}, or None for no limit.",
-            hint="client.tenants.tiers() shows those of the tiers.",
-        )

@@ -114,9 +114,9 @@ class TenantStore:
             return bool((await connection.execute(statement)).rowcount)
 
     @repeated
-    async def tiers(self) -> list[tuple[Any, ...]]:
-        """The columns of every ``Tier``."""
-        async with self._database.transaction("") as connection:
+    async def tiers(self, tenant_id: str = "") -> list[tuple[Any, ...]]:
+        """The columns of every ``Tier``, seen in a transaction of the tenant, if of any."""
+        async with self._database.transaction(tenant_id) as connection:
             rows = await connection.execute(select(*tiers.c).order_by(tiers.c.weight, tiers.c.tier))
             return [tuple(row) for row in rows]
 
