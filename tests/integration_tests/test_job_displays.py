@@ -62,6 +62,15 @@ def test_display_says_how_a_job_ended(session: aisdk.Session) -> None:
     assert followed(failing).note == "failed: add_failed, result() says more"
 
 
+def test_display_of_a_job_that_has_ended_says_so_at_once(session: aisdk.Session) -> None:
+    """Before its cell ends: a notebook may be saved right then."""
+    job = session.documents.add(["a pump", "a valve"], wait=False)
+    job.result()
+    watched = Watched()
+    job.follow(watched)
+    assert (watched.count, watched.note) == ((2, 0, 2, 2), "done")
+
+
 def test_display_says_that_a_job_was_cancelled(session: aisdk.Session) -> None:
     """And keeps how far it was."""
     job = session.documents.add(MANY, wait=False)
