@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from aisdk.core.results.text import clean_text
@@ -66,10 +67,10 @@ def _place(shell: Any, error: BaseException) -> str:
     Where no cell did, as after ``%run``, that of the user's script: ``script.py, line 2: …``; and
     where that did not either, the line of the cell whose value is being shown.
     """
-    raised = [(frame.f_code.co_filename, at) for frame, at in traceback.walk_tb(error.__traceback__)]
+    raised = _lines(traceback.walk_tb(error.__traceback__))
     if not raised:  # it never was
         return ""
-    running = [(frame.f_code.co_filename, at) for frame, at in traceback.walk_stack(None)][::-1]
+    running = _lines(traceback.walk_stack(None))[::-1]
     cell = shell.compile.format_code_name
     for lines, name_of in ((raised, cell), (raised, _script), (running, cell)):
         for place in reversed(range(len(lines))):
@@ -80,6 +81,11 @@ def _place(shell: Any, error: BaseException) -> str:
                 line, code = _inside(code, line, inner[-1] if inner else 0)
                 return f"{' '.join(name)}, line {line}: {code}"
     return ""
+
+
+def _lines(frames: Iterator[tuple[FrameType, int]]) -> list[tuple[str, int]]:
+    """The file and the number of the line that each frame is at."""
+    return [(frame.f_code.co_filename, at) for frame, at in frames]
 
 
 def _inside(code: str, line: int, inner: int) -> tuple[int, str]:
