@@ -209,9 +209,14 @@ class AisdkMagics(Magics):
                 named = ""
             case [tenant, "--as", named] if named.isidentifier() and not keyword.iskeyword(named):
                 pass
+            case [_, "--as", _]:
+                raise InvalidInput(
+                    "Behind --as stands no name of a variable.",
+                    hint="Write %aisdk connect TENANT --as NAME, such as --as other.",
+                )
             case _:
                 raise InvalidInput(
-                    "%aisdk connect takes a tenant.",
+                    "%aisdk connect takes one tenant.",
                     hint="Write %aisdk connect TENANT, or %aisdk connect TENANT --as NAME.",
                 )
         from aisdk.connect import connect

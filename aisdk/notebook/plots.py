@@ -104,7 +104,8 @@ def _plot_hits(hits: Sequence[Hit], ax: Axes) -> None:
         lengths = [(value or 0) / scale for value in values]
         centres = [row + (place - (len(kinds) - 1) / 2) * height for row in range(len(shown))]
         bars = ax.barh(centres, lengths, height, label=_SCORES[name])
-        ax.bar_label(bars, ["" if v is None else f"{v:.3g}" for v in values], padding=3)
+        told = ["" if v is None else f"{v:.3g}" for v in values]
+        ax.bar_label(bars, told, padding=3, fontsize="small")
     _name_rows(ax, [f"{hit.rank}. {_name(hit.title or hit.source)}" for hit in shown])
     ax.set_xlabel("score" if len(kinds) < 2 else "share of the highest of its kind")
     ax.set_title(_counted(shown, hits, "hits"))
@@ -213,7 +214,7 @@ def _count(axis: Axis) -> None:
 def _name_rows(ax: Axes, names: Sequence[str]) -> None:
     """Names the rows from the top down; a dollar sign in a name begins no formula."""
     ax.set_yticks(range(len(names)), names, parse_math=False)
-    ax.yaxis.set_inverted(True)
+    ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
     ax.margins(x=0.15)
 
 
@@ -224,7 +225,7 @@ def _name(text: str) -> str:
 
 def _counted(shown: Sequence[Any], rows: Sequence[Any], noun: str) -> str:
     of = "" if len(shown) == len(rows) else f"{len(shown)} of "
-    return f"{of}{cell_text(len(rows))} {noun}"
+    return f"{of}{cell_text(len(rows))} {noun if len(rows) != 1 else noun.removesuffix('s')}"
 
 
 _PLOTS: Final[Mapping[type[Any], Callable[[Any, Axes], None]]] = {

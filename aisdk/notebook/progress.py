@@ -98,7 +98,8 @@ class DisplayProgress:
     def _text(self) -> str:
         seconds = monotonic() - self._started
         count = f"{self._done:,} of {self._total:,}" if self._total else f"{self._done:,}"
-        chunks = f", {self._chunks:,} chunks" if self._chunks else ""
+        noun = "chunk" if self._chunks == 1 else "chunks"
+        chunks = f", {self._chunks:,} {noun}" if self._chunks else ""
         failed = f", {self._failed:,} failed" if self._failed else ""
         rate = f", {_rate(self._done / seconds)} {self._unit}/s" if seconds > _EVERY_S else ""
         spent = _duration(seconds)

@@ -74,6 +74,15 @@ def test_job_counts_the_chunks_of_what_is_unchanged(session: aisdk.Session) -> N
     assert (info.done, info.chunks) == (3, chunks + 1)
 
 
+def test_display_of_a_job_that_has_ended_says_so_at_once(session: aisdk.Session) -> None:
+    """Before its cell ends: a notebook may be saved right then."""
+    job = session.documents.add(["a pump", "a valve"], wait=False)
+    job.result()
+    watched = Watched()
+    job.follow(watched)
+    assert (watched.count, watched.note) == ((2, 0, 2, 2), "done")
+
+
 def test_display_says_that_a_job_was_cancelled(session: aisdk.Session) -> None:
     """And keeps how far it was."""
     job = session.documents.add(MANY, wait=False)

@@ -88,6 +88,8 @@ def test_job_in_a_terminal_tells_its_state(
     job.result(timeout_s=60)
     job._ipython_display_()
     assert capsys.readouterr().out == f"{job!r}: done, 1 of 2 documents, 1 failed\n"
+    session.asynchronous().job(job.job_id)._ipython_display_()
+    assert capsys.readouterr().out == f"{job!r}: done, 1 of 2 documents, 1 failed\n"
 
 
 def test_job_fails_as_add_would_have(session: aisdk.Session) -> None:

@@ -110,6 +110,14 @@ def test_query_weight_and_min_score_are_obeyed(filled: aisdk.Session) -> None:
     assert all(hit.score >= 0.3 for hit in page)
 
 
+@pytest.mark.parametrize("wrong", ["", float("nan")])
+def test_query_many_tells_which_query_is_wrong(filled: aisdk.Session, wrong: Any) -> None:
+    """By its place, as ``iloc`` counts: of hundreds in a frame one lacks its text."""
+    queries = pd.DataFrame({"text": ["cat", "mole", wrong]}, index=["a", "b", "c"])
+    with pytest.raises(InvalidInput, match=r"^queries, place 2 from 0: \w+"):
+        filled.rag.query_many(queries)
+
+
 def test_query_many_keys_hits_by_query(filled: aisdk.Session) -> None:
     """Lists, mappings and frames give the same hits under their keys."""
     frame = pd.DataFrame({"id": ["q1", "q2"], "text": ["cat", "gzip"]})

@@ -28,7 +28,7 @@ Where: TypeAlias = tuple[LoopThread, str, CallOptions]  # portal, tenant and opt
 
 
 class AsyncJob(Face[JobsService], Generic[T]):
-    """Work that goes on in the background, awaited.
+    """Work that goes on in the background, awaited. In a notebook it shows how far it is.
 
     Attributes:
         job_id: Its name, with which another process finds it: ``session.job(job_id)``.
@@ -88,6 +88,10 @@ class AsyncJob(Face[JobsService], Generic[T]):
     async def _ask(self, verb: Callable[[JobsService, str, str], Coroutine[Any, Any, R]]) -> R:
         result: R = await self._hop(self._body(verb, self._tenant_id, self.job_id))
         return result
+
+    def _ipython_display_(self) -> None:
+        where = (self._portal, self._tenant_id, self._options)
+        Job(self.job_id, self._service, *where)._ipython_display_()
 
     def __repr__(self) -> str:
         return f"<aisdk.{type(self).__name__} {self.job_id}>"

@@ -196,30 +196,39 @@ class JobsService:
         )
 
     async def follow(self, tenant_id: str, job_id: str, progress: Progress) -> None:
-        """Shows how far a job is until it ends, in the background."""
-        self.runner.keep(self._follow(tenant_id, job_id, progress))
-
-    async def _follow(self, tenant_id: str, job_id: str, progress: Progress) -> None:
+        """Shows how far a job is now, and until it ends in the background."""
         watched = _Watched(progress)
+        wait_s = await self._look(tenant_id, job_id, watched)
+        if wait_s is None:
+            progress.close(watched.note)
+        else:
+            self.runner.keep(self._follow(tenant_id, job_id, watched, wait_s))
+
+    async def _follow(
+        self, tenant_id: str, job_id: str, watched: _Watched, wait_s: float | None
+    ) -> None:
         try:
-            while True:
-                try:
-                    if watched.show(await self._info(tenant_id, job_id)):
-                        return
-                except AisdkError as error:
-                    if not error.retryable:  # such as a tenant that was erased
-                        watched.note = f"no longer followed: {error.code}"
-                        return
-                    await asyncio.sleep(AGAIN_S)
-                    continue
-                await asyncio.sleep(ASK_S)
+            while wait_s is not None:
+                await asyncio.sleep(wait_s)
+                wait_s = await self._look(tenant_id, job_id, watched)
         except asyncio.CancelledError:  # the client closes, and the job may have ended just now
             with suppress(AisdkError, TimeoutError):
                 async with asyncio.timeout(LAST_S):
                     watched.show(await self._info(tenant_id, job_id))
             raise
         finally:
-            progress.close(watched.note)
+            watched.progress.close(watched.note)
+
+    async def _look(self, tenant_id: str, job_id: str, watched: _Watched) -> float | None:
+        """Shows how far a job is; when to look again, or None where there is nothing to see."""
+        try:
+            ended = watched.show(await self._info(tenant_id, job_id))
+        except AisdkError as error:
+            if error.retryable:
+                return AGAIN_S
+            watched.note = f"no longer followed: {error.code}"  # such as a tenant that was erased
+            return None
+        return None if ended else ASK_S
 
     async def _info(self, tenant_id: str, job_id: str) -> JobInfo:
         query = self.store.listing(tenant_id).where(jobs.c.job_id == _number(job_id))
@@ -240,20 +249,21 @@ class _Watched:
 
     Attributes:
         note: How it ended.
+        progress: What shows it.
     """
 
     def __init__(self, progress: Progress) -> None:
         self.note = "no longer followed, show the job again"
-        self._progress = progress
+        self.progress = progress
         self._counted = (0, 0, 0)
 
     def show(self, info: JobInfo) -> bool:
         """Shows how it stands; whether it has ended."""
         if info.total is not None:
-            self._progress.grow(info.total)
+            self.progress.grow(info.total)
         counted = (info.done, info.failed, info.chunks)
         done, failed, chunks = (new - old for new, old in zip(counted, self._counted, strict=True))
-        self._progress.advance(done, failed=failed, chunks=chunks)
+        self.progress.advance(done, failed=failed, chunks=chunks)
         self._counted = counted
         if info.state in ENDED:
             self.note = _end_of(info)

@@ -144,11 +144,16 @@ def keyed(queries: Any) -> Sequence[tuple[str, str]]:
         raise InvalidInput("query_many takes several texts.", hint='Write ["…", "…"].')
     else:
         pairs = ((text, text) for text in queries)
-    return [_pair(key, text) for key, text in pairs]
+    return [_pair(place, key, text) for place, (key, text) in enumerate(pairs)]
 
 
-def _pair(key: Any, text: Any) -> tuple[str, str]:
-    _check_text(text, needed=True)
+def _pair(place: int, key: Any, text: Any) -> tuple[str, str]:
+    try:
+        _check_text(text, needed=True)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"queries, place {place:,} from 0: {error.message}", hint="Mend it, or leave it out."
+        ) from None
     try:
         return _clean(str(key)), text
     except ValueError:  # Python writes no number of so many digits

@@ -126,6 +126,10 @@ class AsyncPage(Rows[T]):
         page = await self._hop(lambda: self._gather(max_rows, shown))
         return page.hopping(self._hop)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        records = list(map(tuple, self.records))
+        return _kept, (self.item, records, self.cursor, dict(self.attrs))
+
     async def _continue(self, limit: int | None = None) -> AsyncPage[T]:
         if self.cursor is None:
             raise NotFound("This is the last page.", hint="Ask page.has_more before page.next().")
@@ -221,9 +225,29 @@ class Page(Rows[T]):
         whole = self._call(lambda: source.collect(max_rows=max_rows, progress=shown))
         return Page(whole, self._call, self._progress)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Page, (self._source, _at_once)
+
     def wait(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """The result of a coroutine function run on the loop of the connections."""
         return self._call(work)
+
+
+def _kept(
+    item: type[T], records: list[Record], cursor: str | None, attrs: dict[str, JSON]
+) -> AsyncPage[T]:
+    """A page that was pickled: it has its rows and its cursor, but no way to others."""
+    return AsyncPage(item, records, cursor=cursor, attrs=attrs)
+
+
+def _at_once(work: Callable[[], Coroutine[Any, Any, R]], /) -> R:
+    """Runs what never waits: a page that was pickled has nobody to ask."""
+    try:
+        work().send(None)
+    except StopIteration as done:
+        result: R = done.value
+        return result
+    raise NotFound("This page has nobody to ask.", hint="Call the verb again.")
 
 
 async def _stay(work: Callable[[], Coroutine[Any, Any, R]], /) -> R:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
 from aisdk.core.results.frame import JSON, Record, columns_of, make_item, to_frame, to_table
 from aisdk.core.results.origin import Origin
@@ -151,6 +151,12 @@ class Rows(Generic[T]):
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         table: Any = self.to_arrow()
         return table.__arrow_c_stream__(requested_schema)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
     def __repr__(self) -> str:
         return render_text(self._preview())

@@ -29,6 +29,7 @@ __all__ = [
     "decoded",
     "in_frame",
     "marked_pieces",
+    "render_fields",
     "render_text",
     "shared_decimals",
 ]
@@ -48,6 +49,7 @@ _WIDEST = 48  # columns of the terminal that one cell may take
 _NARROWEST = 8
 _NARROWEST_TEXT = 25  # for the column that is read, which takes what the others leave
 _GAP = "  "
+_FIELD_LINES, _TEXT_LINES = 3, 12  # of one record: each of its fields, and the one that is read
 _TINY, _HUGE = 1e-4, 1e15  # beyond them, a float reads better with an exponent
 _CUT_WORD = 100  # characters behind a cut that tell which word was cut
 _JOINERS = "\u200c\u200d"  # shape letters and emoji; all other invisible characters are replaced
@@ -180,6 +182,31 @@ def render_text(preview: Preview, width: int | None = None) -> str:
     foot = [preview.count(len(records)), " · ".join([*told, *in_frame(hidden)])]
     wrapped = (line for part in foot for line in textwrap.wrap(part, width))
     return "\n".join([preview.title, *rows, *wrapped])
+
+
+def render_fields(title: str, fields: Iterable[tuple[str, Any]], width: int | None = None) -> str:
+    """One record as lines: the names of its fields, and their values on a few lines each.
+
+    Args:
+        title: What it is.
+        fields: The names and values.
+        width: Columns of the terminal, by default those of this one.
+    """
+    width = width or shutil.get_terminal_size((100, 24)).columns
+    values = dict(fields)
+    left = max(map(len, values), default=0) + len(_GAP)
+    lines = [title]
+    for name, value in values.items():
+        if isinstance(value, str):
+            value = value[: 4 * _TEXT_LINES * width]  # noqa: PLW2901  # of millions of characters
+        text = " ".join(cell_text(value).split())
+        room = max(width - left, _NARROWEST_TEXT) // (2 if _width(text) > len(text) else 1)
+        most = _TEXT_LINES if name == "text" else _FIELD_LINES
+        part, *parts = textwrap.wrap(
+            text[: most * room + 1], room, max_lines=most, placeholder=" …"
+        ) or [""]
+        lines += [f"{name:<{left}}{part}".rstrip(), *(" " * left + more for more in parts)]
+    return "\n".join(lines)
 
 
 def arrange(

@@ -23,6 +23,19 @@ def texts(outputs: list[RichOutput]) -> list[str]:
 
 
 @pytest.mark.usefixtures("shell")
+def test_one_chunk_is_no_chunks() -> None:
+    """The number and its noun go together."""
+    with capture_output() as captured:
+        for chunks in (1, 2):
+            shown = DisplayProgress("add", "files")
+            shown.advance(chunks=chunks)
+            shown.close()
+    one, two = texts(captured.outputs)[1::2]
+    assert one.startswith("add: 1 files, 1 chunk, ")
+    assert two.startswith("add: 1 files, 2 chunks, ")
+
+
+@pytest.mark.usefixtures("shell")
 def test_close_leaves_the_final_state(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was done, failed, and how long it took is in the last update, in the same output."""
     monkeypatch.setattr(progress, "_EVERY_S", 0.0)

@@ -93,6 +93,47 @@ def test_error_of_a_script_names_its_line(
     assert "  where: script.py, line 3: raise NotFound()\n" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("cell", "place"),
+    [
+        ("%%time\nten = 10\nraise NotFound()", "3: raise NotFound()"),
+        ("%%time\n\ndef look():\n    raise NotFound()\nlook()", "4: raise NotFound()"),
+        ("%%time\n%rag -k 0 pump", "2: %rag -k 0 pump"),
+        ("%%timeit -n 1 -r 1\nten = 10\nraise NotFound()", "3: raise NotFound()"),
+        ("%%time\nfail()", "1: def fail(): raise NotFound()"),
+        ("%timeit -n 1 -r 1 fail()", "1: def fail(): raise NotFound()"),
+        ("%time (_ for _ in ()).throw(NotFound())", "1: %time (_ for _ in ()).throw(NotFound())"),
+    ],
+)
+def test_error_of_a_timed_cell_names_its_line(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], cell: str, place: str
+) -> None:
+    """Not that of the magic; a function of another cell is named as ever."""
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    shell.run_cell("from aisdk.errors import NotFound")
+    shell.run_cell("def fail(): raise NotFound()")
+    capsys.readouterr()
+    shell.run_cell(cell)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "where:" in line)
+    assert line.endswith(f"line {place}")
+
+
+def test_error_of_a_display_names_the_cell(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is raised when the cell's value is shown, behind the cell's own lines."""
+    shell.run_line_magic("load_ext", "aisdk.notebook")
+    shell.run_cell(
+        "from functools import partial\n"
+        "from aisdk.core.storage.filters import compile_where\n"
+        "class Job:\n"
+        "    _ipython_display_ = partial(compile_where, {'year': {'~': 1}})"
+    )
+    capsys.readouterr()
+    shell.run_cell("ten = 10\nJob()")
+    assert ", line 2: Job()\n" in capsys.readouterr().out
+
+
 def test_load_imports_nothing_heavy() -> None:
     """A first cell is done at once; what takes long comes with a session."""
     code = (

@@ -163,6 +163,12 @@ def test_bad_line_is_an_error_of_ours_with_a_hint(loaded: InteractiveShell, cell
     assert isinstance(error, ValueError)
 
 
+def test_bad_name_behind_as_is_told(loaded: InteractiveShell) -> None:
+    """It is the name that is wrong, not the tenant."""
+    assert "name of a variable" in str(failure(loaded, "%aisdk connect a --as 1x"))
+    assert "one tenant" in str(failure(loaded, "%aisdk connect a b"))
+
+
 def test_error_shows_the_line_as_it_was_written(
     loaded: InteractiveShell, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -174,6 +174,16 @@ def test_plot_usage_in_narrow_axes_can_be_read(hours: Any) -> None:
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
+def test_plot_of_many_hits_is_read_without_effort() -> None:
+    """No number lies over another, and the rows fill the axes."""
+    ax = hits(*[(0.5, 8.0, 0.4)] * 30).plot()
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert ax.get_ylim() == (29.5, -0.5)
+    assert (ax.get_title(), hits((0.5, 8.0, 0.4)).plot().get_title()) == ("30 hits", "1 hit")
+
+
 @pytest.mark.parametrize(
     "rows", [usage(0), usage(*range(30)), hits((0.5, 8.0, 0.4), (0.25, 2.0, None))]
 )

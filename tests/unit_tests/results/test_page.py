@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -306,3 +308,24 @@ def test_blocking_collect_without_progress_shows_none() -> None:
     tally = Tally()
     Page.of(Listing(9, 3).page(), Portal().call, tally.start).collect(progress=False)
     assert tally.started == []
+
+
+def test_page_is_pickled_with_its_rows_but_not_its_way_on() -> None:
+    """As ``%store``, joblib and other processes do; the cursor says where to go on."""
+    page: Page[Row] = Page.of(Listing(3, 2).page(), Portal().call)
+    last = page.next()
+    for whole in (page, last, Listing(3, 2).page()):
+        again = pickle.loads(pickle.dumps(whole))  # noqa: S301  # our own bytes
+        assert type(again) is type(whole)
+        assert list(again) == list(whole)
+        assert (again.cursor, again.attrs) == (whole.cursor, whole.attrs)
+    first, final = (pickle.loads(pickle.dumps(part)) for part in (page, last))  # noqa: S301
+    assert list(final.collect(progress=False)) == list(last)
+    with pytest.raises(NotFound, match="lost the way"):
+        first.next()
+
+
+def test_page_is_copied_as_it_is() -> None:
+    """It is frozen, and a copy goes on as the page does."""
+    page: Page[Row] = Page.of(Listing(3, 2).page(), Portal().call)
+    assert len(copy.deepcopy(page).next()) == len(copy.copy(page).next()) == 1

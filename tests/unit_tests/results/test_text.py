@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from unicodedata import combining
@@ -9,11 +10,14 @@ from unicodedata import combining
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from IPython.lib.pretty import pretty
 
 from aisdk.core.rag.types import Hit
 from aisdk.core.results.frame import Column, columns_of
+from aisdk.core.results.record import Shown
 from aisdk.core.results.text import (
     Preview,
+    _width,
     cell_text,
     clean_text,
     render_text,
@@ -21,6 +25,16 @@ from aisdk.core.results.text import (
 )
 
 COLUMNS = (Column("id", "text", False), Column("size", "int", False), Column("text", "text", True))
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Shown):
+    """A record."""
+
+    number: int
+    text: str
+    metadata: dict[str, int]
+    title: str
 
 
 def preview(*records: tuple[Any, ...], more: str = "") -> Preview:
@@ -232,3 +246,29 @@ def test_shared_decimals_of_any_floats_hide_no_number(values: list[float | None]
     for value in values:
         if value:
             assert cell_text(value, decimals).strip("-0.,") != ""
+
+
+NOTE = Note(1, "a \x1b[31mpump " * 500, {f"key {n}": n for n in range(300)}, "猫" * 300)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_record_in_a_terminal_is_a_few_lines_that_fit(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A field a line, long ones folded; nothing that the terminal obeys."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    title, *lines = pretty(NOTE).splitlines()
+    assert title == "Note"
+    assert len(lines) == 1 + 12 + 3 + 3
+    assert max(map(_width, lines)) <= width
+    assert "\x1b" not in "".join(lines)
+    assert lines[0] == "number    1"
+    assert lines[12].endswith(" …")
+
+
+def test_record_within_a_list_is_one_short_line() -> None:
+    """Several are no wall of text; Python's own form keeps everything."""
+    (line,) = pretty([NOTE]).splitlines()
+    assert line.startswith("[Note(number=1, text='a \\x1b[31mpump ")
+    assert len(line) < 300
+    assert eval(repr(NOTE)) == NOTE  # noqa: S307  # a text of ours
