@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import unescape
 from typing import Any
 
 import pandas as pd
@@ -263,7 +264,7 @@ def test_usage_shows_limits_and_gives_calls(loaded: InteractiveShell) -> None:
     """Two tables: one displayed, one the cell's result."""
     with capture_output() as captured:
         calls = run(loaded, "calls = %aisdk usage\ncalls")
-    assert "size_bytes" in captured.outputs[0].data["text/html"]
+    assert "size_bytes" in unescape(captured.outputs[0].data["text/html"])
     assert calls.item.__name__ == "UsageInfo"
 
 
