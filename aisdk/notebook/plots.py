@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aisdk.core.documents.types import DocumentInfo
 from aisdk.core.rag.types import Hit, Stage
 from aisdk.core.results.page import Rows
-from aisdk.core.results.text import cell_text, clean_text
+from aisdk.core.results.text import clean_text, counted
 from aisdk.core.usage.types import LimitInfo, UsageInfo
 from aisdk.errors import ConfigError, InvalidInput
 
@@ -108,7 +108,7 @@ def _plot_hits(hits: Sequence[Hit], ax: Axes) -> None:
         ax.bar_label(bars, told, padding=3, fontsize="small")
     _name_rows(ax, [f"{hit.rank}. {_name(hit.title or hit.source)}" for hit in shown])
     ax.set_xlabel("score" if len(kinds) < 2 else "share of the highest of its kind")
-    ax.set_title(_counted(shown, hits, "hits"))
+    ax.set_title(_counted(shown, hits, "hit"))
     if len(kinds) > 1:
         _add_legend(ax)
 
@@ -127,7 +127,7 @@ def _plot_documents(documents: Sequence[DocumentInfo], ax: Axes) -> None:
         _name_rows(ax, [_name(document.title or document.source) for document in documents])
         ax.set_xlabel("chunks")
     _count(ax.xaxis)
-    ax.set_title(_counted(documents, documents, "documents"))
+    ax.set_title(_counted(documents, documents, "document"))
 
 
 def _plot_usage(usage: Sequence[UsageInfo], ax: Axes) -> None:
@@ -225,7 +225,7 @@ def _name(text: str) -> str:
 
 def _counted(shown: Sequence[Any], rows: Sequence[Any], noun: str) -> str:
     of = "" if len(shown) == len(rows) else f"{len(shown)} of "
-    return f"{of}{cell_text(len(rows))} {noun if len(rows) != 1 else noun.removesuffix('s')}"
+    return f"{of}{counted(len(rows), noun)}"
 
 
 _PLOTS: Final[Mapping[type[Any], Callable[[Any, Axes], None]]] = {

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from aisdk.core.results.progress import Progress, terminal
-from aisdk.core.results.text import clean_text
+from aisdk.core.results.text import clean_text, counted
 
 __all__ = ["DisplayProgress", "choose_progress", "has_kernel"]
 
@@ -98,8 +98,7 @@ class DisplayProgress:
     def _text(self) -> str:
         seconds = monotonic() - self._started
         count = f"{self._done:,} of {self._total:,}" if self._total else f"{self._done:,}"
-        noun = "chunk" if self._chunks == 1 else "chunks"
-        chunks = f", {self._chunks:,} {noun}" if self._chunks else ""
+        chunks = f", {counted(self._chunks, 'chunk')}" if self._chunks else ""
         failed = f", {self._failed:,} failed" if self._failed else ""
         rate = f", {_rate(self._done / seconds)} {self._unit}/s" if seconds > _EVERY_S else ""
         spent = _duration(seconds)

@@ -16,6 +16,7 @@ from aisdk.core.lexical import Analyzer, LexicalScores, bucket_labels, score_chu
 from aisdk.core.rag.fusion import DenseSide, LexicalSide, choose_background, fuse
 from aisdk.core.rag.store import Found, RagStore
 from aisdk.core.rag.types import Mode
+from aisdk.core.results.text import counted
 from aisdk.core.runtime.cached import digest
 from aisdk.core.runtime.together import together
 from aisdk.core.runtime.turns import InThread
@@ -148,10 +149,8 @@ class Search:
             labels = bucket_labels(list(terms))
             segments, dead = await self.store.lexical(self.tenant_id, labels)
             scores = await self.in_thread(score_chunks, terms, segments, dead)
-            notes += [
-                int((scores.scores > 0).sum()),
-                f"BM25, {analyzer.language}, {len(terms)} terms, {len(segments)} segments",
-            ]
+            counts = f"{counted(len(terms), 'term')}, {counted(len(segments), 'segment')}"
+            notes += [int((scores.scores > 0).sum()), f"BM25, {analyzer.language}, {counts}"]
         return scores
 
     async def _vector(self) -> NDArray[np.float32] | None:

@@ -26,6 +26,7 @@ __all__ = [
     "arrange",
     "cell_text",
     "clean_text",
+    "counted",
     "decoded",
     "in_frame",
     "marked_pieces",
@@ -71,9 +72,9 @@ class Preview:
     def count(self, shown: int) -> str:
         """How many of the rows are shown, and how to get more."""
         total = len(self.records)
-        rows = "1 row" if total == 1 else f"{total:,} rows"
-        counted = rows if shown == total else f"{shown:,} of {rows} shown"
-        return f"{counted}, more: {self.more}" if self.more else counted
+        rows = counted(total, "row")
+        seen = rows if shown == total else f"{shown:,} of {rows} shown"
+        return f"{seen}, more: {self.more}" if self.more else seen
 
 
 @dataclass(slots=True, eq=False)
@@ -159,6 +160,11 @@ def shared_decimals(values: Iterable[Any]) -> int | None:
         return None
     texts = [f"{size:.{decimals}f}" for size in sizes]
     return max(len(text.partition(".")[2].rstrip("0")) for text in texts)
+
+
+def counted(count: int, noun: str) -> str:
+    """How many there are: one hit, two hits."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def render_text(preview: Preview, width: int | None = None) -> str:
