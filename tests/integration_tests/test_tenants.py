@@ -243,6 +243,43 @@ async def test_quota_of_bytes_counts_what_is_replaced(client: aisdk.Client, tena
     assert (await client.tenants.get(tenant)).size_bytes == 39
 
 
+async def test_quota_error_names_the_quota_that_refused(client: aisdk.Client, tenant: str) -> None:
+    """Bytes, where a document would only grow, although there is no room for another one."""
+    limits = {"documents": 2, "size_bytes": 100}
+    await client.tenants.create(tenant, tier="unlimited", settings=limits)
+    add = client.documents.add
+    await add(tenant, [Document("x" * 30, source="a"), Document("y" * 30, source="b")])
+    with pytest.raises(QuotaExceeded, match="60 of 100 bytes") as caught:
+        await add(tenant, [Document("x" * 71, source="a")])
+    assert (caught.value.limit, caught.value.used) == (100, 60)
+    with pytest.raises(QuotaExceeded, match="2 of 2 documents") as caught:
+        await add(tenant, [Document("z" * 71, source="c")])
+    assert (caught.value.limit, caught.value.used) == (2, 2)
+
+
+async def test_what_fits_is_added_behind_what_does_not(client: aisdk.Client, tenant: str) -> None:
+    """In later groups too: smaller ones, and those that take the place of what is there."""
+    await client.tenants.create(tenant, tier="unlimited", settings={"size_bytes": 50_000})
+    add = client.documents.add
+    await add(tenant, [Document("old text", source="last")], progress=False)
+    many = [Document("x" * 60_000, source="large"), *texts(1_200)]
+    rows = await add(tenant, [*many, Document("new", source="last")], raise_on_error=False)
+    refused = {row.source for row in rows if row.status == "failed"}
+    assert refused == {"large"}
+    assert [row.status for row in rows][-1] == "updated"
+
+
+async def test_full_store_takes_changes_in_later_groups(client: aisdk.Client, tenant: str) -> None:
+    """Where no document may be added any more, one that is there can still be replaced."""
+    await client.tenants.create(tenant, tier="unlimited", settings={"documents": 5})
+    add = client.documents.add
+    await add(tenant, [Document("old text", source="last")], progress=False)
+    what = [*texts(1_100), Document("new text", source="last")]
+    rows = await add(tenant, what, raise_on_error=False, progress=False)
+    states = [row.status for row in rows]
+    assert (states.count("added"), states.count("failed"), states[-1]) == (4, 1_096, "updated")
+
+
 async def test_quota_of_bytes_counts_metadata(client: aisdk.Client, tenant: str) -> None:
     """Added, changed and deleted; a document shows the size of its source as before."""
     await client.tenants.create(tenant, tier="unlimited", settings={"size_bytes": 100})
