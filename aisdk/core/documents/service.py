@@ -314,7 +314,7 @@ class DocumentsService:
     async def info(self, tenant_id: str) -> StoreInfo:
         """How the tenant's documents are stored: language, embedding model, and how many."""
         info = await self.store.info(tenant_id)
-        return info or StoreInfo(self.parts.language, None, None, 0, 0)
+        return info or StoreInfo(_language() or self.parts.language, None, None, 0, 0)
 
     @verb("documents.set_language", reads=False)
     async def set_language(self, tenant_id: str, language: str) -> None:
@@ -344,6 +344,12 @@ def _limits() -> Limits:
     """Those of the tenant that calls."""
     standing = current_standing()
     return Limits() if standing is None else standing.limits
+
+
+def _language() -> str | None:
+    """That which is set for the tenant that calls, if any."""
+    standing = current_standing()
+    return None if standing is None else standing.language
 
 
 def _check_range(name: str, value: Any, largest: int) -> None:
