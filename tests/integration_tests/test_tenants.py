@@ -197,9 +197,18 @@ async def test_tier_can_be_made_and_changed(client: aisdk.Client, tenant: str) -
             await client.tenants.put_tier(unfit)  # type: ignore[arg-type]  # one is no tier
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 64])
+async def test_tier_of_an_unfit_name_is_told_so(client: aisdk.Client, name: str) -> None:
+    """It is no tenant whose name is wrong."""
+    with pytest.raises(InvalidInput, match="A tier is named") as caught:
+        await client.tenants.put_tier(Tier(name, None, None, None, None, None, None, 1.0))
+    assert "tenant_id" not in str(caught.value)
+
+
 async def test_language_of_a_tenant_is_that_of_its_store(client: aisdk.Client, tenant: str) -> None:
-    """The setting counts when the store is made."""
+    """The setting counts when the store is made, and is told before."""
     await client.tenants.create(tenant, settings={"language": "german"})
+    assert (await client.documents.info(tenant)).language == "german"
     await client.documents.add(tenant, texts(1), progress=False)
     assert (await client.documents.info(tenant)).language == "german"
 
@@ -568,6 +577,36 @@ async def test_export_needs_an_empty_folder(
     with pytest.raises(InvalidInput, match="cannot be written"):
         await client.tenants.export(tenant, tmp_path / "mine.txt")
     assert (tmp_path / "mine.txt").read_text() == "keep me"
+
+
+async def test_export_does_not_take_the_place_of_the_folder_one_is_in(
+    client: aisdk.Client, tenant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by an empty path nor by a full one: relative paths would lead nowhere afterwards."""
+    await client.tenants.create(tenant)
+    monkeypatch.chdir(tmp_path)
+    for path in ("", ".", tmp_path):
+        with pytest.raises(InvalidInput) as caught:
+            await client.tenants.export(tenant, path)
+        assert caught.value.hint
+    assert not (tmp_path / "manifest.json").exists()
+    await client.tenants.export(tenant, "below")
+    assert (tmp_path / "below" / "manifest.json").exists()
+    with pytest.raises(InvalidInput, match="path"):
+        await client.tenants.import_("", tenant_id=f"{tenant}-copy")
+
+
+async def test_folder_of_an_export_may_begin_with_a_tilde(
+    client: aisdk.Client, tenant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a source's path may; the folder that was written is returned."""
+    await client.tenants.create(tenant)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert await client.tenants.export(tenant, "~/copies") == tmp_path / "copies"
+    assert not (tmp_path / "~").exists()
+    made = await client.tenants.import_(Path("~/copies"), tenant_id=f"{tenant}-copy")
+    assert made.documents == 0
 
 
 async def test_two_exports_into_one_folder_do_not_mix(

@@ -16,9 +16,8 @@ from aisdk.core.results.frame import JSON, make_item
 from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.runtime.guard import Guard
 from aisdk.core.runtime.options import is_whole
-from aisdk.core.runtime.tenancy import checked_tenant
+from aisdk.core.runtime.tenancy import checked_tenant, is_tenant
 from aisdk.core.runtime.verb import platform_verb
-from aisdk.core.storage.filters import UNSTORABLE
 from aisdk.core.storage.tables import tenants
 from aisdk.core.storage.translation import UNKNOWN_HINT
 from aisdk.core.tenants.directory import LIMITS
@@ -230,7 +229,7 @@ class TenantsService:
         if not isinstance(tier, Tier):
             raise InvalidInput("put_tier takes a Tier.", hint="tiers() shows those there are.")
         values = asdict(tier)
-        checked_tenant(values["tier"])
+        _checked_name(tier.tier)
         for name in LIMITS:
             _check_limit(name, values[name])
         await self.store.put_tier(values)
@@ -366,14 +365,15 @@ class TenantsService:
 
 
 def _checked_path(path: Any) -> Path:
-    if not isinstance(path, str | PathLike):
-        raise InvalidInput("The path of a folder is text or a Path.", hint='Write Path("folder").')
-    return Path(os.fsdecode(path))
+    if not isinstance(path, str | PathLike) or not os.fspath(path):
+        raise InvalidInput("A path of a folder is needed.", hint='Write Path("folder").')
+    return Path(os.path.expanduser(os.fsdecode(path)))  # noqa: PTH111  # keeps an unknown ~name
 
 
 def _checked_name(tier: Any) -> str:
-    if not isinstance(tier, str) or UNSTORABLE.search(tier):
-        raise InvalidInput("A tier is named by a text.", hint="tiers() shows those there are.")
+    if not is_tenant(tier):
+        wanted = "A tier is named by 1 to 63 letters, digits, dots, hyphens or underscores."
+        raise InvalidInput(wanted, hint="tiers() shows those there are.")
     return tier
 
 
