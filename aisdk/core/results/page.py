@@ -75,6 +75,13 @@ class AsyncPage(Rows[T]):
         self._fetch = fetch
         self._hop: Hop = _stay
 
+    def __copy__(self) -> AsyncPage[T]:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Elsewhere it has its rows, and nobody to ask for more of them."""
+        return _lone, (self.item, self.records, self.cursor, self.attrs)
+
     def hopping(self, hop: Hop) -> AsyncPage[T]:
         """The same page, whose next pages are fetched through ``hop``."""
         page = AsyncPage(
@@ -130,10 +137,7 @@ class AsyncPage(Rows[T]):
         if self.cursor is None:
             raise NotFound("This is the last page.", hint="Ask page.has_more before page.next().")
         if self._fetch is None:
-            raise NotFound(
-                "This page has lost the way to the next one.",
-                hint="Call the verb again with cursor=page.cursor.",
-            )
+            raise _lost()
         return await self._fetch(self.cursor, limit)
 
     async def _gather(self, max_rows: int, progress: Progress) -> AsyncPage[T]:
@@ -181,6 +185,13 @@ class Page(Rows[T]):
         self._call = call
         self._progress = progress
 
+    def __copy__(self) -> Page[T]:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Elsewhere it has its rows, and nobody to ask for more of them."""
+        return Page, (self._source, _at_once)
+
     @classmethod
     def of(cls, source: AsyncPage[T], call: Call, progress: ProgressFactory = fitting) -> Page[T]:
         """The blocking twin of ``source``."""
@@ -224,6 +235,28 @@ class Page(Rows[T]):
     def wait(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """The result of a coroutine function run on the loop of the connections."""
         return self._call(work)
+
+
+def _lone(
+    item: type[T], records: Sequence[Record], cursor: str | None, attrs: Mapping[str, JSON]
+) -> AsyncPage[T]:
+    return AsyncPage(item, records, cursor=cursor, attrs=attrs)
+
+
+def _at_once(work: Callable[[], Coroutine[Any, Any, R]], /) -> R:
+    """The result of work that waits for nothing, as that of a page which has lost its way on."""
+    try:
+        work().send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # what the coroutine returns
+    raise _lost()
+
+
+def _lost() -> NotFound:
+    return NotFound(
+        "This page has lost the way to the next one.",
+        hint="Call the verb again with cursor=page.cursor.",
+    )
 
 
 async def _stay(work: Callable[[], Coroutine[Any, Any, R]], /) -> R:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from aisdk.core.results.progress import way_on
-from aisdk.errors import AisdkError, ClientClosed, Conflict
+from aisdk.errors import AisdkError, ClientClosed, Conflict, InvalidInput
 
 __all__ = ["Interrupted", "LoopThread"]
 
@@ -52,6 +52,12 @@ class LoopThread:
         self._thread: threading.Thread | None = None
         self._jobs: WeakSet[_Job[Any]] = WeakSet()  # weak: answers go when their callers let go
         self._closed = False
+
+    def __reduce__(self) -> NoReturn:
+        raise InvalidInput(
+            "A client stays in its process, and so does all that asks it.",
+            hint="Make another one there with aisdk.connect(…); what it returned can be sent.",
+        )
 
     @property
     def pid(self) -> int:

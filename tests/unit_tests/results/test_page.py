@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -306,3 +308,33 @@ def test_blocking_collect_without_progress_shows_none() -> None:
     tally = Tally()
     Page.of(Listing(9, 3).page(), Portal().call, tally.start).collect(progress=False)
     assert tally.started == []
+
+
+def elsewhere(value: Any) -> Any:
+    """A value as another process gets it."""
+    return pickle.loads(pickle.dumps(value))  # noqa: S301  # our own
+
+
+@pytest.mark.parametrize("move", [elsewhere, copy.deepcopy])
+def test_page_goes_to_another_process_with_its_rows(move: Callable[[Any], Any]) -> None:
+    """Blocking and awaited; what would fetch the next page stays, and the page says so."""
+    portal = Portal()
+    page = Page.of(Listing(5, 2).page(), portal.call)
+    there = move(page)
+    assert (list(there), there.cursor, there.attrs) == (list(page), page.cursor, page.attrs)
+    assert there.to_frame().equals(page.to_frame())
+    for ask in (there.next, there.collect):
+        with pytest.raises(NotFound, match=r"cursor=page\.cursor"):
+            ask()
+    whole = move(page.collect())
+    assert len(whole.collect()) == 5
+    awaited = move(Listing(5, 2).page().hopping(portal.hop))
+    assert (type(awaited), list(awaited)) == (AsyncPage, list(page))
+    with pytest.raises(NotFound, match=r"cursor=page\.cursor"):
+        asyncio.run(awaited.next())
+
+
+def test_copy_of_a_page_keeps_the_way_on() -> None:
+    """It is frozen, so it is the page itself."""
+    page = Page.of(Listing(5, 2).page(), Portal().call)
+    assert len(copy.copy(page).next()) == 2
