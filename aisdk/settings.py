@@ -20,6 +20,8 @@ from aisdk.errors import ConfigError
 __all__ = ["Settings", "load_settings"]
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
+# PostgreSQL counts in milliseconds, and takes none of them for no limit.
+Milliseconds = Annotated[float, Field(ge=0.001, le=7 * 24 * 3600)]  # written in seconds
 Names = Annotated[tuple[str, ...], NoDecode]
 Folders = Annotated[tuple[Path, ...], NoDecode]
 
@@ -95,8 +97,8 @@ class Settings(BaseSettings):
     pool_size: int = Field(default=8, ge=1, le=500)
     pool_timeout_s: Seconds = 10
     connect_timeout_s: Seconds = 10
-    statement_timeout_s: Seconds = 30
-    idle_in_transaction_timeout_s: Seconds = 30
+    statement_timeout_s: Milliseconds = 30
+    idle_in_transaction_timeout_s: Milliseconds = 30
     command_timeout_s: Seconds = 60
     deadline_s: Seconds = 60
     bulk_deadline_s: Seconds = 24 * 3600
@@ -122,21 +124,22 @@ class Settings(BaseSettings):
     @field_validator("database_url", "database_owner_url", "platform_database_url")
     @classmethod
     def _postgresql(cls, url: SecretStr | None) -> SecretStr | None:
-        if url and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+        known = ("postgresql://", "postgres://")
+        if url is not None and not url.get_secret_value().startswith(known):
             raise ValueError("write postgresql://user:password@host:5432/database")
         return url
 
     @field_validator("dragonfly_url")
     @classmethod
     def _redis(cls, url: SecretStr | None) -> SecretStr | None:
-        if url and not _is_redis(url.get_secret_value()):
+        if url is not None and not _is_redis(url.get_secret_value()):
             raise ValueError("write redis://host:6379/0")
         return url
 
     @field_validator("embedding_url")
     @classmethod
     def _http(cls, url: str | None) -> str | None:
-        if url and not url.startswith(("http://", "https://")):
+        if url is not None and not _is_http(url):
             raise ValueError("write https://host/v1")
         return url
 
@@ -169,18 +172,43 @@ class Settings(BaseSettings):
     @field_validator("source_folders")
     @classmethod
     def _resolved(cls, folders: tuple[Path, ...]) -> tuple[Path, ...]:
-        found = tuple(folder.expanduser().resolve() for folder in folders if folder.parts)
+        named = tuple(folder for folder in folders if folder.parts)
+        found = tuple(_expanded(folder).resolve() for folder in named)
         if len(found) < len(folders) or not all(folder.is_dir() for folder in found):
             raise ValueError(f"write folders that exist, with {os.pathsep} between, or unset it")
         return found
 
+    @field_validator("home", "minilm_path", mode="before")
+    @classmethod
+    def _folder(cls, folder: Any) -> Any:
+        if folder == "":  # as a path it would be the folder that one happens to be in
+            raise ValueError("write a folder, or unset it")
+        return folder
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+        return _expanded(home).absolute()
 
     def __setattr__(self, name: str, value: object) -> None:  # pydantic's message shows the value
         raise ConfigError("Settings cannot be changed.", hint="Make new ones with Settings(…).")
+
+
+def _expanded(folder: Path) -> Path:
+    """A folder whose name may begin with a tilde."""
+    try:
+        return folder.expanduser()
+    except RuntimeError:  # of somebody who is not known here
+        raise ValueError("write a folder, or unset it") from None
+
+
+def _is_http(url: str) -> bool:
+    """Whether it names a server, with a port that is a number."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_redis(url: str) -> bool:

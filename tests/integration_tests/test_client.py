@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -19,7 +21,13 @@ import pytest
 
 import aisdk
 from aisdk.core.storage.embedded import EmbeddedServer
-from aisdk.errors import ClientClosed, DeadlineExceeded, TenantRequired, Unavailable
+from aisdk.errors import (
+    ClientClosed,
+    DeadlineExceeded,
+    InvalidInput,
+    TenantRequired,
+    Unavailable,
+)
 from aisdk.settings import Settings
 
 BACKENDS: Final = """
@@ -402,3 +410,13 @@ async def test_silent_server_is_given_up_after_the_command_timeout(home: Path) -
             await client._portal.hop(lambda: sleep_in_database(client, "acme"))
         assert time.monotonic() - started < 5
         assert await client.documents.count("acme") == 0
+
+
+def test_client_and_session_say_that_they_stay_in_their_process(session: aisdk.Session) -> None:
+    """What they hold cannot be sent; what to do instead is said."""
+    for value in (session, session.client, session.with_options(retries=1), session.rag):
+        for move in (pickle.dumps, copy.deepcopy):
+            with pytest.raises(InvalidInput, match=r"aisdk\.connect") as caught:
+                move(value)
+            assert "process" in str(caught.value)
+    assert copy.copy(session).documents.count() == 0

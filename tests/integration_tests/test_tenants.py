@@ -197,9 +197,18 @@ async def test_tier_can_be_made_and_changed(client: aisdk.Client, tenant: str) -
             await client.tenants.put_tier(unfit)  # type: ignore[arg-type]  # one is no tier
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 64])
+async def test_tier_of_an_unfit_name_is_told_so(client: aisdk.Client, name: str) -> None:
+    """It is no tenant whose name is wrong."""
+    with pytest.raises(InvalidInput, match="A tier is named") as caught:
+        await client.tenants.put_tier(Tier(name, None, None, None, None, None, None, 1.0))
+    assert "tenant_id" not in str(caught.value)
+
+
 async def test_language_of_a_tenant_is_that_of_its_store(client: aisdk.Client, tenant: str) -> None:
-    """The setting counts when the store is made."""
+    """The setting counts when the store is made, and is told before."""
     await client.tenants.create(tenant, settings={"language": "german"})
+    assert (await client.documents.info(tenant)).language == "german"
     await client.documents.add(tenant, texts(1), progress=False)
     assert (await client.documents.info(tenant)).language == "german"
 
@@ -241,6 +250,43 @@ async def test_quota_of_bytes_counts_what_is_replaced(client: aisdk.Client, tena
     assert (info.documents, info.size_bytes) == (3, 100)
     await client.documents.delete(tenant, "c")
     assert (await client.tenants.get(tenant)).size_bytes == 39
+
+
+async def test_quota_error_names_the_quota_that_refused(client: aisdk.Client, tenant: str) -> None:
+    """Bytes, where a document would only grow, although there is no room for another one."""
+    limits = {"documents": 2, "size_bytes": 100}
+    await client.tenants.create(tenant, tier="unlimited", settings=limits)
+    add = client.documents.add
+    await add(tenant, [Document("x" * 30, source="a"), Document("y" * 30, source="b")])
+    with pytest.raises(QuotaExceeded, match="60 of 100 bytes") as caught:
+        await add(tenant, [Document("x" * 71, source="a")])
+    assert (caught.value.limit, caught.value.used) == (100, 60)
+    with pytest.raises(QuotaExceeded, match="2 of 2 documents") as caught:
+        await add(tenant, [Document("z" * 71, source="c")])
+    assert (caught.value.limit, caught.value.used) == (2, 2)
+
+
+async def test_what_fits_is_added_behind_what_does_not(client: aisdk.Client, tenant: str) -> None:
+    """In later groups too: smaller ones, and those that take the place of what is there."""
+    await client.tenants.create(tenant, tier="unlimited", settings={"size_bytes": 50_000})
+    add = client.documents.add
+    await add(tenant, [Document("old text", source="last")], progress=False)
+    many = [Document("x" * 60_000, source="large"), *texts(1_200)]
+    rows = await add(tenant, [*many, Document("new", source="last")], raise_on_error=False)
+    refused = {row.source for row in rows if row.status == "failed"}
+    assert refused == {"large"}
+    assert [row.status for row in rows][-1] == "updated"
+
+
+async def test_full_store_takes_changes_in_later_groups(client: aisdk.Client, tenant: str) -> None:
+    """Where no document may be added any more, one that is there can still be replaced."""
+    await client.tenants.create(tenant, tier="unlimited", settings={"documents": 5})
+    add = client.documents.add
+    await add(tenant, [Document("old text", source="last")], progress=False)
+    what = [*texts(1_100), Document("new text", source="last")]
+    rows = await add(tenant, what, raise_on_error=False, progress=False)
+    states = [row.status for row in rows]
+    assert (states.count("added"), states.count("failed"), states[-1]) == (4, 1_096, "updated")
 
 
 async def test_quota_of_bytes_counts_metadata(client: aisdk.Client, tenant: str) -> None:
@@ -531,6 +577,36 @@ async def test_export_needs_an_empty_folder(
     with pytest.raises(InvalidInput, match="cannot be written"):
         await client.tenants.export(tenant, tmp_path / "mine.txt")
     assert (tmp_path / "mine.txt").read_text() == "keep me"
+
+
+async def test_export_does_not_take_the_place_of_the_folder_one_is_in(
+    client: aisdk.Client, tenant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by an empty path nor by a full one: relative paths would lead nowhere afterwards."""
+    await client.tenants.create(tenant)
+    monkeypatch.chdir(tmp_path)
+    for path in ("", ".", tmp_path):
+        with pytest.raises(InvalidInput) as caught:
+            await client.tenants.export(tenant, path)
+        assert caught.value.hint
+    assert not (tmp_path / "manifest.json").exists()
+    await client.tenants.export(tenant, "below")
+    assert (tmp_path / "below" / "manifest.json").exists()
+    with pytest.raises(InvalidInput, match="path"):
+        await client.tenants.import_("", tenant_id=f"{tenant}-copy")
+
+
+async def test_folder_of_an_export_may_begin_with_a_tilde(
+    client: aisdk.Client, tenant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a source's path may; the folder that was written is returned."""
+    await client.tenants.create(tenant)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert await client.tenants.export(tenant, "~/copies") == tmp_path / "copies"
+    assert not (tmp_path / "~").exists()
+    made = await client.tenants.import_(Path("~/copies"), tenant_id=f"{tenant}-copy")
+    assert made.documents == 0
 
 
 async def test_two_exports_into_one_folder_do_not_mix(

@@ -23,12 +23,24 @@ SECRET = "hunter2-hunter2"  # noqa: S105  # the secret that must not be seen
     [
         ("AISDK_DATABASE_URL", "mysql://x", "postgresql://user:password@host:5432/database"),
         ("AISDK_DATABASE_OWNER_URL", "x", "postgresql://user:password@host:5432/database"),
+        ("AISDK_HOME", "", "write a folder, or unset it"),
+        ("AISDK_HOME", "~nobody-of-this-name/x", "write a folder, or unset it"),
+        ("AISDK_MINILM_PATH", "", "write a folder, or unset it"),
+        ("AISDK_DATABASE_URL", "", "postgresql://user:password@host:5432/database"),
+        ("AISDK_PLATFORM_DATABASE_URL", "", "postgresql://user:password@host:5432/database"),
+        ("AISDK_EMBEDDING_URL", "", "https://host/v1"),
+        ("AISDK_EMBEDDING_URL", "http://", "https://host/v1"),
+        ("AISDK_EMBEDDING_URL", "http://host:99999/v1", "https://host/v1"),
+        ("AISDK_STATEMENT_TIMEOUT_S", "0.0001", "greater than or equal to 0.001"),
+        ("AISDK_IDLE_IN_TRANSACTION_TIMEOUT_S", "1e-9", "greater than or equal to 0.001"),
+        ("AISDK_SOURCE_FOLDERS", "~nobody-of-this-name", "write a folder"),
+        ("AISDK_DRAGONFLY_URL", "", "redis://host:6379/0"),
         ("AISDK_POOL_SIZE", "0", "greater than or equal to 1"),
         ("AISDK_POOL_SIZE", "many", "integer"),
         ("AISDK_POOL_TIMEOUT_S", "0", "greater than 0"),
         ("AISDK_CONNECT_TIMEOUT_S", "-1", "greater than 0"),
         ("AISDK_STATEMENT_TIMEOUT_S", "soon", "number"),
-        ("AISDK_IDLE_IN_TRANSACTION_TIMEOUT_S", "0", "greater than 0"),
+        ("AISDK_IDLE_IN_TRANSACTION_TIMEOUT_S", "0", "greater than"),
         ("AISDK_COMMAND_TIMEOUT_S", "0", "greater than 0"),
         ("AISDK_DEADLINE_S", "inf", "less than or equal"),
         ("AISDK_BULK_DEADLINE_S", "nan", ""),
@@ -158,6 +170,19 @@ def test_unknown_language_is_refused_when_connecting(short_home: Path) -> None:
     settings = Settings(home=short_home, language="klingon", embedding="none")
     with aisdk.Client(settings) as client, pytest.raises(ConfigError, match="AISDK_LANGUAGE"):
         aisdk.connect("acme", client=client)
+
+
+@pytest.mark.parametrize("option", ["unheard_of=1", "health_check_interval=often", "protocol=9"])
+def test_wrong_option_of_a_cache_is_refused_when_connecting(short_home: Path, option: str) -> None:
+    """And not by whatever the library raises in the middle of a call."""
+    url = SecretStr(f"redis://:{SECRET}@127.0.0.1:1/0?{option}")
+    settings = Settings(home=short_home, embedding="none", dragonfly_url=url)
+    with (
+        aisdk.Client(settings) as client,
+        pytest.raises(ConfigError, match="DRAGONFLY_URL") as raised,
+    ):
+        aisdk.connect("acme", client=client)
+    assert SECRET not in f"{raised.value!r}"
 
 
 def test_remote_embedding_needs_an_address_and_a_model(short_home: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -18,7 +19,7 @@ from aisdk.core.documents.names import shortened, written
 from aisdk.core.documents.preparing import Prepared, Read, document_row, prepare_all
 from aisdk.core.documents.sources import LoadOptions, Source
 from aisdk.core.documents.store import DocumentStore, Known
-from aisdk.core.documents.types import Batch, ChunkRow, Embedder, StoreInfo
+from aisdk.core.documents.types import Batch, ChunkRow, Embedder, Quota, StoreInfo
 from aisdk.core.documents.urls import UrlSource
 from aisdk.core.documents.writing import index_batch
 from aisdk.core.lexical import ANALYZER_VERSION, Analyzer
@@ -75,6 +76,10 @@ class Adding:
     Memory is bounded by a group (1,000 sources or 32 MiB of them) and a batch (at most 512 chunks,
     or the chunks of one larger document), whatever the corpus's size. Each batch is one
     transaction, and is stored while the next one is embedded.
+
+    Attributes:
+        room: How much the tenant may store, as of the last batch.
+        lacking: What a source was refused for, the first of them; ``None`` where none was.
     """
 
     def __init__(self, store: DocumentStore, parts: Parts, tenant_id: str) -> None:
@@ -89,9 +94,9 @@ class Adding:
         self._new: dict[UUID, bool] = {}
         self._storing: asyncio.Task[None] | None = None
         standing = current_standing()
-        self._room = Limits() if standing is None else standing.limits
+        self.room = Limits() if standing is None else standing.limits
+        self.lacking: Quota | None = None
         self._language = (standing and standing.language) or parts.language
-        self._is_full = False
 
     async def run(self, what: Any, load: LoadOptions, progress: ProgressFactory) -> list[Outcome]:
         """Adds everything ``what`` names and tells what became of each source, in order.
@@ -135,7 +140,7 @@ class Adding:
         """Asks how the tenant stands by now: its quotas count, and whether it is served."""
         standing = await present_standing()
         if standing is not None:
-            self._room = standing.limits
+            self.room = standing.limits
 
     def _told(self) -> str:
         return f"{sum(outcome[1] != 'failed' for outcome in self._outcomes):,} documents are stored"
@@ -203,9 +208,8 @@ class Adding:
         for read in todo:
             stored = known.get(read.document_id)
             self._new.setdefault(read.document_id, stored is None or not stored.ready)
-        if self._is_full:
-            await self._fail(_refused(read) for read in todo)
-            return
+        if self.lacking is not None:
+            todo = await self._fitting(todo, known)
         for start in range(0, len(todo), SLICE):
             await self._renew()
             prepared, failed = await self._prepare_slice(todo[start : start + SLICE])
@@ -216,6 +220,21 @@ class Adding:
                 if self._chunks >= self._enough:
                     await self._flush()
                     self._enough = min(2 * self._enough, BATCH_CHUNKS)
+
+    async def _fitting(self, reads: Sequence[Read], known: Mapping[UUID, Known]) -> list[Read]:
+        """Those that there may be room for; the others fail without being parsed."""
+        await self._flush()
+        await self._stored()
+        documents, size_bytes = await self._store.room(self._tenant_id)
+        full = self.room.documents is not None and documents >= self.room.documents
+        left = math.inf if self.room.size_bytes is None else self.room.size_bytes - size_bytes
+        fitting, refused = list[Read](), list[Read]()
+        for read in reads:
+            stored = known.get(read.document_id)
+            new = read.error is None and (stored is None or not stored.ready)
+            (refused if new and (full or read.size_bytes > left) else fitting).append(read)
+        await self._fail(map(_refused, refused))
+        return fitting
 
     def _mark_again(self, read: Read) -> bool:
         """Whether this run met the same source with the same content; other content is an error."""
@@ -252,7 +271,7 @@ class Adding:
             code = _reason(read.error)
             self._settle(read, "failed", 0, code, getattr(read.error, "hint", "") or None)
             failures.append((read.document_id, shortened(read.source.source), code))
-        await self._store.fail(self._tenant_id, failures, self._room)
+        await self._store.fail(self._tenant_id, failures, self.room)
         self._progress.advance(0, failed=len(failures))
 
     async def _flush(self) -> None:
@@ -284,7 +303,7 @@ class Adding:
 
     async def _put(self, waiting: Sequence[Prepared], batch: Batch) -> None:
         segment = await self._parts.in_thread(index_batch, batch, self._analyzer)
-        put = await self._store.put(self._tenant_id, batch, segment, self._room)
+        put = await self._store.put(self._tenant_id, batch, segment, self.room)
         stored = [item for item in waiting if item.read.document_id not in put.refused]
         for item in stored:
             read = item.read
@@ -297,7 +316,7 @@ class Adding:
         chunks = sum(len(item.spans) for item in stored)
         self._progress.advance(len(stored), chunks=chunks)
         if put.refused:
-            self._is_full = True
+            self.lacking = self.lacking or next(iter(put.refused.values()))
             await self._fail(_refused(item.read) for item in waiting if item not in stored)
 
     async def _stored(self) -> None:

@@ -239,7 +239,7 @@ def _is_wanted(entry: os.DirEntry[str], root: Path, pattern: Pattern) -> bool:
 
     A linked folder is not entered: below the root it is met by itself, elsewhere it must not be.
     """
-    if entry.is_symlink() and entry.is_dir():
+    if entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112  # False for a circle
         return not Path(entry.path).resolve().is_relative_to(root)
     return is_known(entry.name) or pattern.names_format()
 

@@ -114,8 +114,8 @@ class DocumentsService:
         outcomes = await adding.run(what, load, progress)
         result = Rows(SourceOutcome, outcomes)
         failed = sum(outcome[1] == "failed" for outcome in outcomes)
-        if strict and any(outcome[6] == QuotaExceeded.code for outcome in outcomes):
-            raise await self._full(tenant_id, result)
+        if strict and adding.lacking is not None:
+            raise await self._full(tenant_id, adding, result)
         if failed and strict:
             raise AddFailed(
                 f"{failed} of {len(outcomes)} sources could not be added; the others were.",
@@ -138,12 +138,14 @@ class DocumentsService:
         assert isinstance(done, Rows)  # noqa: S101  # a job waits
         return done
 
-    async def _full(self, tenant_id: str, result: Rows[SourceOutcome]) -> QuotaExceeded:
+    async def _full(
+        self, tenant_id: str, adding: Adding, result: Rows[SourceOutcome]
+    ) -> QuotaExceeded:
         """What to raise when documents were refused for want of room."""
-        limits = _limits()
-        info = await self.store.room(tenant_id)
-        by_count = limits.documents is not None and info[0] >= limits.documents
-        limit, used = (limits.documents, info[0]) if by_count else (limits.size_bytes, info[1])
+        documents, size_bytes = await self.store.room(tenant_id)
+        by_count = adding.lacking == "documents"
+        used = documents if by_count else size_bytes
+        limit = adding.room.documents if by_count else adding.room.size_bytes
         what = "documents" if by_count else "bytes"
         error = QuotaExceeded(
             f"The tenant stores {used:,} of {limit or 0:,} {what}; not all sources were added.",
@@ -312,7 +314,7 @@ class DocumentsService:
     async def info(self, tenant_id: str) -> StoreInfo:
         """How the tenant's documents are stored: language, embedding model, and how many."""
         info = await self.store.info(tenant_id)
-        return info or StoreInfo(self.parts.language, None, None, 0, 0)
+        return info or StoreInfo(_language() or self.parts.language, None, None, 0, 0)
 
     @verb("documents.set_language", reads=False)
     async def set_language(self, tenant_id: str, language: str) -> None:
@@ -342,6 +344,12 @@ def _limits() -> Limits:
     """Those of the tenant that calls."""
     standing = current_standing()
     return Limits() if standing is None else standing.limits
+
+
+def _language() -> str | None:
+    """That which is set for the tenant that calls, if any."""
+    standing = current_standing()
+    return None if standing is None else standing.language
 
 
 def _check_range(name: str, value: Any, largest: int) -> None:

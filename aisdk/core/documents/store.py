@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -23,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from aisdk.core.documents.segments import merge
-from aisdk.core.documents.types import Batch, StoreInfo
+from aisdk.core.documents.types import Batch, Quota, StoreInfo
 from aisdk.core.documents.writing import (
     COUNT,
     SIZE,
@@ -86,12 +85,12 @@ class Put:
 
     Attributes:
         written: The documents that were written → whether they existed before.
-        refused: Those for which the tenant has no room left.
+        refused: Those for which the tenant has no room left → what there is none of.
         again: Whether an earlier attempt may have written what this one found.
     """
 
     written: Mapping[UUID, bool]
-    refused: AbstractSet[UUID]
+    refused: Mapping[UUID, Quota]
     again: bool
 
 

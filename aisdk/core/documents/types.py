@@ -35,6 +35,7 @@ __all__ = [
 Status: TypeAlias = Literal["added", "updated", "unchanged", "failed"]
 Order: TypeAlias = Literal["source", "-source", "created_at", "-created_at", "title", "-title"]
 State: TypeAlias = Literal["ready", "failed", "all"]
+Quota: TypeAlias = Literal["documents", "size_bytes"]
 ORDERS: Final = ("source", "created_at", "title")
 
 

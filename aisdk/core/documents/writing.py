@@ -12,7 +12,7 @@ import numpy as np
 
 from aisdk.core.documents.context import searchable_texts
 from aisdk.core.documents.segments import bury, merge, put_segment
-from aisdk.core.documents.types import Batch
+from aisdk.core.documents.types import Batch, Quota
 from aisdk.core.lexical import Analyzer, Segment, build_segment, merge_segments
 from aisdk.core.runtime.guard import Limits
 from aisdk.core.runtime.tenancy import current_standing
@@ -117,7 +117,7 @@ def _only(batch: Batch, segment: Segment, written: Mapping[UUID, bool]) -> tuple
 
 async def write_batch(
     connection: Any, tenant_id: str, what: tuple[Batch, Segment], room: Limits
-) -> tuple[dict[UUID, bool], set[UUID]]:
+) -> tuple[dict[UUID, bool], dict[UUID, Quota]]:
     """Stores a batch within the connection's transaction; what was written, what refused."""
     batch, segment = what
     store = await _locked(connection, tenant_id, batch)
@@ -184,16 +184,18 @@ async def _sizes(connection: Any, batch: Batch) -> dict[UUID, int]:
 
 def _refused(
     new_sizes: Mapping[UUID, int], sizes: Mapping[UUID, int], store: Any, room: Limits
-) -> set[UUID]:
-    """The documents, from first to last, for which there is no room."""
+) -> dict[UUID, Quota]:
+    """The documents, from first to last, for which there is no room → what there is none of."""
     documents_left = math.inf if room.documents is None else room.documents - store[3]
     bytes_left = math.inf if room.size_bytes is None else room.size_bytes - store[4]
-    refused = set()
+    refused: dict[UUID, Quota] = {}
     for document_id, size in new_sizes.items():
         new = document_id not in sizes
         grows = size - sizes.get(document_id, 0)
-        if (new and documents_left < 1) or (grows > 0 and grows > bytes_left):
-            refused.add(document_id)
+        if new and documents_left < 1:
+            refused[document_id] = "documents"
+        elif grows > 0 and grows > bytes_left:
+            refused[document_id] = "size_bytes"
         else:
             documents_left -= new
             bytes_left -= grows

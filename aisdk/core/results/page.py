@@ -75,6 +75,11 @@ class AsyncPage(Rows[T]):
         self._fetch = fetch
         self._hop: Hop = _stay
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Elsewhere it has its rows, and nobody to ask for more of them."""
+        records = list(map(tuple, self.records))
+        return _lone, (self.item, records, self.cursor, dict(self.attrs))
+
     def hopping(self, hop: Hop) -> AsyncPage[T]:
         """The same page, whose next pages are fetched through ``hop``."""
         page = AsyncPage(
@@ -126,18 +131,11 @@ class AsyncPage(Rows[T]):
         page = await self._hop(lambda: self._gather(max_rows, shown))
         return page.hopping(self._hop)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        records = list(map(tuple, self.records))
-        return _kept, (self.item, records, self.cursor, dict(self.attrs))
-
     async def _continue(self, limit: int | None = None) -> AsyncPage[T]:
         if self.cursor is None:
             raise NotFound("This is the last page.", hint="Ask page.has_more before page.next().")
         if self._fetch is None:
-            raise NotFound(
-                "This page has lost the way to the next one.",
-                hint="Call the verb again with cursor=page.cursor.",
-            )
+            raise _lost()
         return await self._fetch(self.cursor, limit)
 
     async def _gather(self, max_rows: int, progress: Progress) -> AsyncPage[T]:
@@ -185,6 +183,10 @@ class Page(Rows[T]):
         self._call = call
         self._progress = progress
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Elsewhere it has its rows, and nobody to ask for more of them."""
+        return Page, (self._source, _at_once)
+
     @classmethod
     def of(cls, source: AsyncPage[T], call: Call, progress: ProgressFactory = fitting) -> Page[T]:
         """The blocking twin of ``source``."""
@@ -225,29 +227,31 @@ class Page(Rows[T]):
         whole = self._call(lambda: source.collect(max_rows=max_rows, progress=shown))
         return Page(whole, self._call, self._progress)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Page, (self._source, _at_once)
-
     def wait(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """The result of a coroutine function run on the loop of the connections."""
         return self._call(work)
 
 
-def _kept(
+def _lone(
     item: type[T], records: list[Record], cursor: str | None, attrs: dict[str, JSON]
 ) -> AsyncPage[T]:
-    """A page that was pickled: it has its rows and its cursor, but no way to others."""
     return AsyncPage(item, records, cursor=cursor, attrs=attrs)
 
 
 def _at_once(work: Callable[[], Coroutine[Any, Any, R]], /) -> R:
-    """Runs what never waits: a page that was pickled has nobody to ask."""
+    """The result of work that waits for nothing, as that of a page which has lost its way on."""
     try:
         work().send(None)
-    except StopIteration as done:
-        result: R = done.value
-        return result
-    raise NotFound("This page has nobody to ask.", hint="Call the verb again.")
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # what the coroutine returns
+    raise _lost()
+
+
+def _lost() -> NotFound:
+    return NotFound(
+        "This page has lost the way to the next one.",
+        hint="Call the verb again with cursor=page.cursor.",
+    )
 
 
 async def _stay(work: Callable[[], Coroutine[Any, Any, R]], /) -> R:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from aisdk.core.results.progress import way_on
-from aisdk.errors import AisdkError, ClientClosed, Conflict
+from aisdk.errors import AisdkError, ClientClosed, Conflict, InvalidInput
 
 __all__ = ["Interrupted", "LoopThread"]
 
@@ -53,6 +53,12 @@ class LoopThread:
         self._jobs: WeakSet[_Job[Any]] = WeakSet()  # weak: answers go when their callers let go
         self._closed = False
 
+    def __reduce__(self) -> NoReturn:
+        raise InvalidInput(
+            "A client stays in its process, and so does all that asks it.",
+            hint="Make another one there with aisdk.connect(…); what it returned can be sent.",
+        )
+
     @property
     def pid(self) -> int:
         """The process in which the current loop was started."""
@@ -68,7 +74,7 @@ class LoopThread:
             return self._loop
         with self._lock if self._pid == os.getpid() else self._fresh_lock():
             if self._closed:
-                raise ClientClosed(hint="Make a new one with aisdk.connect(…).")
+                raise _closed()
             if self._loop is None or self._pid != os.getpid():
                 self._start()
             assert self._loop is not None  # noqa: S101  # for the type checker: _start set it
@@ -149,7 +155,7 @@ class LoopThread:
         """Sends a job to the loop, ahead of the stop that ``close`` sends: it will be ended."""
         with self._lock:
             if self._closed:
-                raise ClientClosed(hint="Make a new one with aisdk.connect(…).")
+                raise _closed()
             self._jobs.add(job)
             loop.call_soon_threadsafe(job.start, loop)
 
@@ -208,7 +214,7 @@ class _Job(Generic[R]):
     def give_up(self) -> None:
         """Lets the caller go whose task has not ended although it was cancelled."""
         if not self.done.done():
-            self.done.set_exception(ClientClosed(hint="Make a new one with aisdk.connect(…)."))
+            self.done.set_exception(_closed())
 
     def abandon(self, loop: asyncio.AbstractEventLoop, grace_s: float) -> None:
         """Cancels from the caller's thread and gives the task a moment to clean up."""
@@ -225,8 +231,8 @@ class _Job(Generic[R]):
     def _finish(self, task: asyncio.Task[R]) -> None:
         if self.done.done():
             return
-        if task.cancelled():
-            self.done.set_exception(CancelledError())
+        if task.cancelled():  # by who waits for it, or by the closing of the client
+            self.done.set_exception(CancelledError() if self._cancelled else _closed())
         elif (error := task.exception()) is not None:
             self.done.set_exception(without_hidden(error))
         else:
@@ -241,6 +247,10 @@ def without_hidden(error: BaseException) -> BaseException:
             link.__context__ = None
         link = link.__cause__ or link.__context__
     return error
+
+
+def _closed() -> ClientClosed:
+    return ClientClosed(hint="Make a new one with aisdk.connect(…).")
 
 
 class _Interruptible:

@@ -8,6 +8,8 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import Any, Final
 
+from aisdk.errors import ConfigError
+
 __all__ = ["MemoryCache", "RedisCache", "RedisServer"]
 
 SLOW_S: Final = 0.25  # how long a reply may take
@@ -88,8 +90,15 @@ class RedisServer:
     """
 
     def __init__(self, url: str) -> None:
-        import redis.asyncio  # noqa: F401  # else the first command's time would go into it
+        import redis.asyncio  # else the first command's time would go into it
 
+        try:
+            _connected(url).connection_pool.make_connection()  # which connects to nothing yet
+        except (TypeError, ValueError, redis.RedisError):
+            raise ConfigError(
+                "AISDK_DRAGONFLY_URL has an option that is unknown, or a value that is wrong.",
+                hint="Take away what stands behind the question mark, or mend it.",
+            ) from None
         self._url = url
         self._client: Any = None
         self._asked: set[asyncio.Task[Any]] = set()

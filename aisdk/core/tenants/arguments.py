@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aisdk.core.runtime.options import is_whole
-from aisdk.core.storage.filters import UNSTORABLE
+from aisdk.core.runtime.tenancy import is_tenant
 from aisdk.errors import InvalidInput
 
 __all__ = ["check_limit", "checked_name", "checked_path", "checked_state"]
@@ -18,15 +18,16 @@ STATES: Final = ("active", "suspended")
 
 def checked_path(path: Any) -> Path:
     """The path of a folder, if it is one."""
-    if not isinstance(path, str | PathLike):
-        raise InvalidInput("The path of a folder is text or a Path.", hint='Write Path("folder").')
-    return Path(os.fsdecode(path))
+    if not isinstance(path, str | PathLike) or not os.fspath(path):
+        raise InvalidInput("A path of a folder is needed.", hint='Write Path("folder").')
+    return Path(os.path.expanduser(os.fsdecode(path)))  # noqa: PTH111  # keeps an unknown ~name
 
 
 def checked_name(tier: Any) -> str:
     """The name of a tier, if it could be one."""
-    if not isinstance(tier, str) or UNSTORABLE.search(tier):
-        raise InvalidInput("A tier is named by a text.", hint="tiers() shows those there are.")
+    if not is_tenant(tier):
+        wanted = "A tier is named by 1 to 63 letters, digits, dots, hyphens or underscores."
+        raise InvalidInput(wanted, hint="tiers() shows those there are.")
     return tier
 
 

@@ -289,6 +289,10 @@ def _begin(target: Path, part: Path) -> None:
     """Makes the folder that is written first, if it can take the target's place."""
     if target.exists() and any(target.iterdir()):
         raise _not_empty()
+    if target == Path.cwd():  # which would be gone for this process
+        raise InvalidInput(
+            "The folder is the one that this process is in.", hint='Give a path such as "copy".'
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     part.mkdir(mode=0o700)
 

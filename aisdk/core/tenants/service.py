@@ -235,7 +235,7 @@ class TenantsService:
         if not isinstance(tier, Tier):
             raise InvalidInput("put_tier takes a Tier.", hint="tiers() shows those there are.")
         values = asdict(tier)
-        checked_tenant(values["tier"])
+        checked_name(tier.tier)
         for name in LIMITS:
             check_limit(name, values[name])
         await self.store.put_tier(values)

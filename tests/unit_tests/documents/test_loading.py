@@ -120,6 +120,21 @@ def test_enumerate_glob_does_not_follow_links(folder: Path, tmp_path: Path) -> N
     assert reason(found["up.txt"]) == "outside_folder"
 
 
+def test_enumerate_link_to_itself_fails_alone(folder: Path) -> None:
+    """Links that lead round in a circle are failed sources; the files beside them are read."""
+    (folder / "self.txt").symlink_to("self.txt")
+    (folder / "there.txt").symlink_to("back.txt")
+    (folder / "back.txt").symlink_to("there.txt")
+    (folder / "unknown").symlink_to("unknown")
+    for what in (folder, f"{folder}/*.txt"):
+        found = {Path(each.source).name: each for each in sources(what)}
+        assert "unknown" not in found
+        assert found["a.txt"].read() == b"text of a.txt"
+        for name in ("self.txt", "there.txt", "back.txt"):
+            assert reason(found[name]) == "not_readable"
+    assert reason(sources(folder / "self.txt")[0]) == "not_readable"
+
+
 def test_enumerate_link_named_by_itself_is_read(folder: Path, tmp_path: Path) -> None:
     """A single path says what is wanted, so its link is followed; its key is the path given."""
     (tmp_path / "link.txt").symlink_to(folder / "a.txt")

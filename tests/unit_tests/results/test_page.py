@@ -310,22 +310,30 @@ def test_blocking_collect_without_progress_shows_none() -> None:
     assert tally.started == []
 
 
-def test_page_is_pickled_with_its_rows_but_not_its_way_on() -> None:
-    """As ``%store``, joblib and other processes do; the cursor says where to go on."""
-    page: Page[Row] = Page.of(Listing(3, 2).page(), Portal().call)
-    last = page.next()
-    for whole in (page, last, Listing(3, 2).page()):
-        again = pickle.loads(pickle.dumps(whole))  # noqa: S301  # our own bytes
-        assert type(again) is type(whole)
-        assert list(again) == list(whole)
-        assert (again.cursor, again.attrs) == (whole.cursor, whole.attrs)
-    first, final = (pickle.loads(pickle.dumps(part)) for part in (page, last))  # noqa: S301
-    assert list(final.collect(progress=False)) == list(last)
-    with pytest.raises(NotFound, match="lost the way"):
-        first.next()
+def elsewhere(value: Any) -> Any:
+    """A value as another process gets it."""
+    return pickle.loads(pickle.dumps(value))  # noqa: S301  # our own
 
 
-def test_page_is_copied_as_it_is() -> None:
-    """It is frozen, and a copy goes on as the page does."""
-    page: Page[Row] = Page.of(Listing(3, 2).page(), Portal().call)
-    assert len(copy.deepcopy(page).next()) == len(copy.copy(page).next()) == 1
+def test_page_goes_to_another_process_with_its_rows() -> None:
+    """Blocking and awaited; what would fetch the next page stays, and the page says so."""
+    portal = Portal()
+    page = Page.of(Listing(5, 2).page(), portal.call)
+    there = elsewhere(page)
+    assert (list(there), there.cursor, there.attrs) == (list(page), page.cursor, page.attrs)
+    assert there.to_frame().equals(page.to_frame())
+    for ask in (there.next, there.collect):
+        with pytest.raises(NotFound, match=r"cursor=page\.cursor"):
+            ask()
+    whole = elsewhere(page.collect())
+    assert len(whole.collect()) == 5
+    awaited = elsewhere(Listing(5, 2).page().hopping(portal.hop))
+    assert (type(awaited), list(awaited)) == (AsyncPage, list(page))
+    with pytest.raises(NotFound, match=r"cursor=page\.cursor"):
+        asyncio.run(awaited.next())
+
+
+def test_copy_of_a_page_keeps_the_way_on() -> None:
+    """It is frozen, so it is the page itself."""
+    page = Page.of(Listing(5, 2).page(), Portal().call)
+    assert len(copy.copy(page).next()) == len(copy.deepcopy(page).next()) == 2

@@ -282,6 +282,31 @@ def restless() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
+def test_call_that_close_ends_says_so() -> None:
+    """The blocked caller learns that the client was closed, and what to do."""
+    portal, begun = LoopThread(), threading.Event()
+    ends = list[Future[None]]()
+
+    async def sleep() -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    def call() -> None:
+        ends.append(Future())
+        try:
+            portal.call(sleep)
+        except (CancelledError, ClientClosed) as error:
+            ends[0].set_exception(error)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    assert begun.wait(5)
+    portal.close()
+    caller.join(5)
+    with pytest.raises(ClientClosed, match="Make a new one"):
+        ends[0].result(0)
+
+
 def test_close_amid_many_calls_lets_every_caller_go(restless: None) -> None:
     """Each ends with a result, a cancellation or a refusal; none waits for ever."""
 
@@ -364,8 +389,8 @@ def test_hop_cancelled_before_it_begins_leaves_no_error(portal: LoopThread) -> N
     assert (made, lost) == ([], [])
 
 
-def test_hop_on_a_closing_portal_is_cancelled_and_on_a_closed_one_refused() -> None:
-    """A foreign loop never sees an error of asyncio's own about a closed loop."""
+def test_hop_on_a_closing_portal_and_on_a_closed_one_is_refused() -> None:
+    """A foreign loop sees neither an error of asyncio's own nor a cancellation of nobody's."""
     portal = LoopThread()
 
     async def wait_and_close() -> None:
@@ -373,7 +398,7 @@ def test_hop_on_a_closing_portal_is_cancelled_and_on_a_closed_one_refused() -> N
         await asyncio.sleep(0.01)
         await asyncio.to_thread(portal.close)
         ends = await asyncio.gather(*waiting, return_exceptions=True)
-        assert {type(end) for end in ends} == {asyncio.CancelledError}
+        assert {type(end) for end in ends} == {ClientClosed}
         with pytest.raises(ClientClosed):
             await portal.hop(thread_name)
 
