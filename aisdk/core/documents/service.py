@@ -164,6 +164,11 @@ class DocumentsService:
 
         Raises:
             NotFound: There is no such document.
+            InvalidInput: ``key`` is no text, or longer than 1,048,576 characters.
+
+        Example:
+            >>> session.documents.get("dates").text
+            'Use strptime to parse a date.'
         """
         row = await self.store.one(tenant_id, is_named(key))
         if row is None:
@@ -188,11 +193,17 @@ class DocumentsService:
             options: See `ListOptions`: order, state, cursor.
 
         Returns:
-            A page with ``next()``, ``pages()`` and ``collect(max_rows=…)``.
+            A page with ``next()``, ``pages()`` and ``collect(max_rows=…)``, one row a document:
+            document_id, source, title, metadata, size_bytes, chunks, state, error_code,
+            created_at, updated_at.
 
         Raises:
             InvalidInput: A limit, filter, order or cursor is not acceptable.
             TenantMismatch: The cursor is of another tenant or listing.
+
+        Example:
+            >>> session.documents.list(limit=2).to_frame()["source"].tolist()
+            ['dates', 'gzip']
         """
         _check_range("limit", limit, LIMIT)
         order = options.get("order", "source")
@@ -242,6 +253,13 @@ class DocumentsService:
             tenant_id: The tenant.
             where: Conditions on metadata.
             state: ``ready`` (default), ``failed`` or ``all``.
+
+        Raises:
+            InvalidInput: A filter or the state is not acceptable.
+
+        Example:
+            >>> session.documents.count()
+            2
         """
         return await self.store.count(tenant_id, and_(compile_where(where), in_state(state)))
 
@@ -262,13 +280,17 @@ class DocumentsService:
         Args:
             tenant_id: The tenant.
             key: Its document_id or its source.
-            title: The new title; unchanged when ``None``.
-            metadata: The new metadata, JSON values under text keys; unchanged when ``None``.
+            title: The new title, up to 2,000 characters; unchanged when ``None``.
+            metadata: The new metadata, JSON values under text keys, at most 256 KiB; unchanged
+                when ``None``.
 
         Raises:
             NotFound: There is no such document.
-            InvalidInput: Neither is given, or the metadata are not JSON.
+            InvalidInput: Neither is given, the title is too long, or the metadata are not JSON.
             QuotaExceeded: The metadata need more bytes than the tenant has left.
+
+        Example:
+            >>> session.documents.update("dates", title="Dates", metadata={"year": 2026})
         """
         values: dict[str, Any] = {}
         if title is not None:
@@ -295,8 +317,12 @@ class DocumentsService:
             How many documents were deleted.
 
         Raises:
-            InvalidInput: Neither or both are given.
+            InvalidInput: Neither or both are given, or one is not acceptable.
             NotFound: ``key`` is given and there is no such document.
+
+        Example:
+            >>> session.documents.delete("gzip")
+            1
         """
         if (key is None) == (where is None):
             raise InvalidInput(
@@ -310,7 +336,12 @@ class DocumentsService:
 
     @verb("documents.info", reads=True)
     async def info(self, tenant_id: str) -> StoreInfo:
-        """How the tenant's documents are stored: language, embedding model, and how many."""
+        """How the tenant's documents are stored: language, embedding model, and how many.
+
+        Example:
+            >>> session.documents.info().documents
+            2
+        """
         info = await self.store.info(tenant_id)
         return info or StoreInfo(self.parts.language, None, None, 0, 0)
 
@@ -325,6 +356,11 @@ class DocumentsService:
         Raises:
             InvalidInput: The language is unknown.
             Conflict: The store already holds documents.
+
+        Example:
+            >>> session.documents.delete(where={})
+            2
+            >>> session.documents.set_language("german")
         """
         if not isinstance(language, str):
             raise InvalidInput("language is the name of a language.", hint="Write german.")

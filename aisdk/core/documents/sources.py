@@ -149,6 +149,7 @@ class TextSource:
         title: Its title.
         metadata: JSON values, as ``checked_metadata`` gives them.
         max_chars: The longest text that is taken.
+        digest: SHA-256 of the text; empty where it is no text.
     """
 
     source: str
