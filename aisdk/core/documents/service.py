@@ -13,6 +13,7 @@ from sqlalchemy import and_
 from aisdk.core.documents.adding import Adding, Parts
 from aisdk.core.documents.listing import DocumentListing
 from aisdk.core.documents.loading import is_remote
+from aisdk.core.documents.metadata import checked_metadata
 from aisdk.core.documents.ordering import after, in_state, is_named, order_column, sort_keys
 from aisdk.core.documents.requests import pack, unpack
 from aisdk.core.documents.sources import JSON, LoadOptions
@@ -33,7 +34,7 @@ from aisdk.core.results.origin import Origin
 from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.results.progress import Progress, silent
 from aisdk.core.runtime.guard import Guard, Limits
-from aisdk.core.runtime.options import LONGEST_S, CallOptions, call_options
+from aisdk.core.runtime.options import LONGEST_S, CallOptions, call_options, is_whole
 from aisdk.core.runtime.tenancy import current_standing
 from aisdk.core.runtime.verb import verb
 from aisdk.core.storage.filters import Where, compile_where
@@ -41,7 +42,7 @@ from aisdk.errors import AddFailed, InvalidInput, NotFound, QuotaExceeded
 
 __all__ = ["DocumentsService"]
 
-LIMIT: Final = 10_000
+LARGEST_PAGE: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,11 @@ class DocumentsService:
             >>> session.documents.list(limit=2).to_frame()["source"].tolist()
             ['dates', 'gzip']
         """
-        _check_range("limit", limit, LIMIT)
+        if not is_whole(limit, 1, LARGEST_PAGE):
+            raise InvalidInput(
+                f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.",
+                hint="Go on with page.next() for more.",
+            )
         order = options.get("order", "source")
         column = order_column(order)
         state = options.get("state", "ready")
@@ -296,7 +301,7 @@ class DocumentsService:
         if title is not None:
             values["title"] = _clean_title(title)
         if metadata is not None:
-            values["metadata"] = _clean_metadata(metadata)
+            values["metadata"] = checked_metadata(metadata)
         if not values:
             raise InvalidInput("There is nothing to update.", hint="Give title= or metadata=.")
         if not await self.store.change(tenant_id, is_named(key), values, _limits()):
@@ -380,14 +385,6 @@ def _limits() -> Limits:
     return Limits() if standing is None else standing.limits
 
 
-def _check_range(name: str, value: Any, largest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
-        raise InvalidInput(
-            f"{name} must be a whole number from 1 to {largest:,}.",
-            hint="Go on with page.next() for more.",
-        )
-
-
 def _missing() -> NotFound:
     return NotFound("There is no such document.", hint="documents.list() shows what there is.")
 
@@ -399,9 +396,3 @@ def _clean_title(title: Any) -> str:
             hint="Shorten it, or put the rest into metadata.",
         )
     return title.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _clean_metadata(metadata: Any) -> dict[str, JSON]:
-    from aisdk.core.documents.sources import checked_metadata
-
-    return checked_metadata(metadata)

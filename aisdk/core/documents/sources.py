@@ -10,10 +10,11 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 from pydantic_core import to_json
 
 from aisdk.core.documents.cleaning import clean_text, not_empty
-from aisdk.core.documents.metadata import check_size, checked_metadata
+from aisdk.core.documents.metadata import check_size
 from aisdk.core.documents.names import LONGEST_GIVEN, LONGEST_SOURCE, too_long
 from aisdk.core.documents.unreadable import too_large
 from aisdk.core.results.frame import JSON
+from aisdk.core.runtime.options import is_whole
 from aisdk.errors import InvalidInput, Unreadable
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "Parsed",
     "Source",
     "TextSource",
-    "checked_metadata",
 ]
 
 LOADER_VERSION: Final = 1
@@ -92,7 +92,7 @@ class LoadOptions:
     def __post_init__(self) -> None:
         for name, largest in (("max_bytes", 2**30), ("max_pages", 100_000)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+            if not is_whole(value, 1, largest):
                 raise InvalidInput(
                     f"{name} must be a whole number from 1 to {largest:,}.",
                     hint="Leave it out for the default.",

@@ -181,11 +181,6 @@ class Page(Rows[T]):
         self._call = call
         self._progress = progress
 
-    @classmethod
-    def of(cls, source: AsyncPage[T], call: Call, progress: ProgressFactory = fitting) -> Page[T]:
-        """The blocking twin of ``source``."""
-        return cls(source, call, progress)
-
     def next(self) -> Page[T]:
         """The page after this one.
 
