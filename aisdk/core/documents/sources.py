@@ -19,9 +19,9 @@ from aisdk.errors import InvalidInput, Unreadable
 
 __all__ = [
     "JSON",
-    "LOADER_VERSION",
     "Document",
     "FailedSource",
+    "FileBytes",
     "Kind",
     "LoadOptions",
     "Parsed",
@@ -137,6 +137,22 @@ class Source(Protocol):
             Unreadable: There is none, or it cannot be had safely.
         """
         ...
+
+
+class FileBytes:
+    """What a source that is a file, of this machine or of another, says of its bytes."""
+
+    __slots__ = ()
+
+    def content_key(self, data: bytes | None) -> bytes:
+        """32 bytes that change when the file's bytes do, or when what is made of them does."""
+        whole = sha256(b"%d|file|" % LOADER_VERSION)
+        whole.update(data or b"")
+        return whole.digest()
+
+    def size_bytes(self, data: bytes | None) -> int:
+        """Number of bytes."""
+        return len(data or b"")
 
 
 @dataclass(slots=True, eq=False)
