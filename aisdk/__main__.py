@@ -56,9 +56,10 @@ async def _migrate() -> int:
             hint="Set AISDK_DATABASE_OWNER_URL to the role that will own the tables and "
             "AISDK_DATABASE_URL to the role that serves tenants.",
         )
-    app_role = role_of(settings.database_url.get_secret_value())
-    platform = settings.platform_database_url
-    platform_role = None if platform is None else role_of(platform.get_secret_value())
+    app_role = role_of(settings.database_url.get_secret_value(), "AISDK_DATABASE_URL")
+    platform, platform_role = settings.platform_database_url, None
+    if platform is not None:
+        platform_role = role_of(platform.get_secret_value(), "AISDK_PLATFORM_DATABASE_URL")
     with translated():
         await migrate(settings.database_owner_url.get_secret_value(), app_role, platform_role)
     print(f"The schema is at {REVISION}; {app_role} may use it.")

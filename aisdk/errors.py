@@ -28,6 +28,7 @@
     │   │   └── Busy
     │   ├── CircuitOpen        retryable
     │   └── BadReply
+    ├── DamagedSegment
     └── InternalError
 
 The docstring of a class is its default message. ``code`` is stable and meant for programs,
@@ -50,6 +51,7 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "Contention",
+    "DamagedSegment",
     "DeadlineExceeded",
     "DependencyError",
     "EmbeddingMismatch",
@@ -312,6 +314,12 @@ class BadReply(DependencyError):
     """A service that aisdk depends on answered nonsense."""
 
     code = "bad_reply"
+
+
+class DamagedSegment(AisdkError):
+    """A stored piece of the lexical index cannot be read."""
+
+    code = "damaged_segment"
 
 
 class InternalError(AisdkError):

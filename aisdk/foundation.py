@@ -212,8 +212,13 @@ class Foundation:
         if self.server is not None:
             return Database(Embedded(self.server, role), options, around)
         assert url is not None  # noqa: S101  # no embedded server means that a URL is set
-        check = check_app_role if role == APP_ROLE else check_platform_role
-        external = External(url.get_secret_value(), self._settings.connect_timeout_s, check)
+        variable, check = (
+            ("AISDK_DATABASE_URL", check_app_role)
+            if role == APP_ROLE
+            else ("AISDK_PLATFORM_DATABASE_URL", check_platform_role)
+        )
+        connect_s = self._settings.connect_timeout_s
+        external = External(url.get_secret_value(), connect_s, variable, check)
         return Database(external, options, around)
 
     @part

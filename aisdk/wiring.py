@@ -119,10 +119,17 @@ class Parts(Foundation):
     @part
     def usage(self) -> Any:
         """The usage service."""
+        from aisdk.core.documents.store import DocumentStore
         from aisdk.core.usage.service import UsageService
         from aisdk.core.usage.store import UsageStore
 
-        return UsageService(self.guard, UsageStore(self.database), self.limiter, self.recorder)
+        return UsageService(
+            guard=self.guard,
+            store=UsageStore(self.database),
+            limiter=self.limiter,
+            recorder=self.recorder,
+            stored=DocumentStore(self.database).room,
+        )
 
     @part
     def tenants(self) -> Any:

@@ -89,7 +89,7 @@ def displays(item: type[Any], texts: list[str]) -> dict[str, str]:
     records = [record(columns_of(item), text) for text in texts]
     attrs: Any = {"note": texts[0]}
     page = AsyncPage(item, records, attrs=attrs, cursor=texts[0]).from_origin(MARKING)
-    blocking = Page.of(page, lambda work: asyncio.run(work()))
+    blocking = Page(page, lambda work: asyncio.run(work()))
     widget = blocking.explore()
     rows = Rows(item, records, attrs=attrs)
     rows.origin = MARKING

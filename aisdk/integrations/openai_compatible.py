@@ -45,6 +45,7 @@ class OpenAICompatible:
         model: The model to ask for.
         dimension: Length of its vectors, 1 to 16,000; ``None`` to find out by asking once.
         api_key: Sent as a bearer token.
+        timeout_s: How long one attempt may take, in seconds.
 
     Example:
         >>> embedder = OpenAICompatible(url="https://host/v1", model="m", dimension=768)

@@ -9,7 +9,9 @@ from typing import Any, Final, TypeAlias
 from aisdk.core.results.frame import Column, Record
 from aisdk.core.results.origin import Find
 from aisdk.core.results.text import (
+    PLACES,
     SEARCHED,
+    SHORT,
     cell_text,
     clean_text,
     decoded,
@@ -28,10 +30,8 @@ LOOKED_AT: Final = 1_000  # rows of a page whose metadata are looked at for them
 LONGEST_CELL: Final = 300  # characters
 LONGEST_FIELD: Final = 2_000
 AROUND: Final = 20_000  # characters of the document before and after the chunk
-SHORT: Final = 24  # characters of a text that says little when it stands in every row
 FIRST: Final = ("query", "rank", "beside", "score", "title", "text")  # what one looks for
 _SPACES: Final = re.compile(r"\s+")
-PLACES: Final = frozenset({"document_id", "start", "end"})  # for programs, which read the frame
 
 
 def lines(

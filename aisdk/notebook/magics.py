@@ -242,7 +242,7 @@ class AisdkMagics(Magics):
 
     def _tenants(self) -> Page[Any]:
         client = self._session().client
-        return Page.of(client.call(client.tenants.list), client.call)
+        return Page(client.call(client.tenants.list), client.call)
 
     def _usage(self) -> Rows[Any]:
         usage = self._session().usage

@@ -117,7 +117,7 @@ def hostile_hits() -> Page[Hit]:
         except StopIteration as done:
             return done.value
 
-    return Page.of(AsyncPage(Hit, rows).from_origin(Origin(around)), run)
+    return Page(AsyncPage(Hit, rows).from_origin(Origin(around)), run)
 
 
 def tour(live: Live, rows: int) -> dict[str, Any]:
@@ -267,7 +267,7 @@ def hits() -> Any:
 def test_sources_of_documents_stay_text_in_the_live_view(window: Any) -> None:
     """Titles and sources of a listing, as captions of its rows and in their details."""
     columns = columns_of(DocumentInfo)
-    page = Page.of(AsyncPage(DocumentInfo, [record(columns, t) for t in PAYLOADS]), lambda _: None)
+    page = Page(AsyncPage(DocumentInfo, [record(columns, t) for t in PAYLOADS]), lambda _: None)
     live = Live(window, page.explore())
     live.page.wait_for_selector(".aisdk-explorer .body [role=row] >> nth=2", timeout=20_000)
     for row in range(0, len(PAYLOADS), 12):

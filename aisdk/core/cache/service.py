@@ -88,6 +88,10 @@ class CacheService:
     async def delete(self, tenant_id: str, key: str) -> bool:
         """Removes the value under a key; whether there was one.
 
+        Args:
+            tenant_id: The tenant.
+            key: 1 to 512 printable characters.
+
         Raises:
             InvalidInput: The key is not acceptable.
 
@@ -100,6 +104,9 @@ class CacheService:
     @verb("cache.stats", reads=True)
     async def stats(self, tenant_id: str) -> Rows[CacheInfo]:
         """How often the tenant's values were found in the cache by this client, by namespace.
+
+        Returns:
+            One row a namespace: namespace, hits, misses, loads, failures.
 
         Example:
             >>> frame = session.cache.stats().to_frame()

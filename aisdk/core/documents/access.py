@@ -11,8 +11,6 @@ from aisdk.errors import Unreadable
 
 __all__ = ["Access", "is_public"]
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
 # What ``is_global`` lets pass, in some versions of Python at least, and nobody should reach:
 # protocol assignments, the relays of 6to4, Teredo and 6to4 themselves (they carry other
 # addresses), documentation. All that IPv6 holds outside 2000::/3 is refused as a whole.

@@ -73,9 +73,7 @@ def split(text: str, *, kind: str = "prose", target_tokens: int = TARGET_TOKENS)
 
 def estimate_tokens(text: str) -> float:
     """About how many word pieces MiniLM's tokenizer makes of a text."""
-    positions, weights = _tokens(text, 0, len(text))
-    del positions
-    return float(weights.sum())
+    return float(_tokens(text, 0, len(text))[1].sum())
 
 
 def _pieces(text: str, kind: str, limit: int) -> Iterator[tuple[int, int]]:

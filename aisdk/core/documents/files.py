@@ -9,17 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
-from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import BinaryIO, Final
 
 from aisdk.core.documents.access import Access
 from aisdk.core.documents.parsing import is_known, parse
-from aisdk.core.documents.sources import LOADER_VERSION, FailedSource, LoadOptions, Parsed, Source
+from aisdk.core.documents.sources import FailedSource, FileBytes, LoadOptions, Parsed, Source
 from aisdk.core.documents.unreadable import too_large, unreachable
 from aisdk.errors import InvalidInput, Unreadable
 
-__all__ = ["FileSource", "Pattern", "from_path", "hash_bytes", "open_file"]
+__all__ = ["FileSource", "Pattern", "from_path", "open_file"]
 
 PASSED_OVER: Final = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 LONGEST_PATTERN: Final = 4_096
@@ -34,7 +33,7 @@ FOLDER_FLAGS: Final = os.O_RDONLY | sum(
 
 
 @dataclass(frozen=True, slots=True)
-class FileSource:
+class FileSource(FileBytes):
     """A file of this machine; ``root`` is the folder that it must not leave."""
 
     source: str
@@ -59,14 +58,6 @@ class FileSource:
         if len(data) > self.options.max_bytes:
             raise too_large()
         return data
-
-    def content_key(self, data: bytes | None) -> bytes:
-        """A hash of the bytes."""
-        return hash_bytes(data)
-
-    def size_bytes(self, data: bytes | None) -> int:
-        """Number of bytes."""
-        return len(data or b"")
 
     def parse(self, data: bytes | None) -> Parsed:
         """Its text, by the format that its name tells."""
@@ -242,13 +233,6 @@ def _is_wanted(entry: os.DirEntry[str], root: Path, pattern: Pattern) -> bool:
     if entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112  # False for a circle
         return not Path(entry.path).resolve().is_relative_to(root)
     return is_known(entry.name) or pattern.names_format()
-
-
-def hash_bytes(data: bytes | None) -> bytes:
-    """32 bytes that change when a file's bytes do, or when what is made of them does."""
-    whole = sha256(b"%d|file|" % LOADER_VERSION)
-    whole.update(data or b"")
-    return whole.digest()
 
 
 def _check_regular(mode: int) -> None:

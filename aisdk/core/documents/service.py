@@ -13,6 +13,7 @@ from sqlalchemy import and_
 from aisdk.core.documents.adding import Adding, Parts
 from aisdk.core.documents.listing import DocumentListing
 from aisdk.core.documents.loading import is_remote
+from aisdk.core.documents.metadata import checked_metadata
 from aisdk.core.documents.ordering import after, in_state, is_named, order_column, sort_keys
 from aisdk.core.documents.requests import pack, unpack
 from aisdk.core.documents.sources import JSON, LoadOptions
@@ -33,7 +34,7 @@ from aisdk.core.results.origin import Origin
 from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.results.progress import Progress, silent
 from aisdk.core.runtime.guard import Guard, Limits
-from aisdk.core.runtime.options import LONGEST_S, CallOptions, call_options
+from aisdk.core.runtime.options import LONGEST_S, CallOptions, call_options, is_whole
 from aisdk.core.runtime.tenancy import current_standing
 from aisdk.core.runtime.verb import verb
 from aisdk.core.storage.filters import Where, compile_where
@@ -41,7 +42,7 @@ from aisdk.errors import AddFailed, InvalidInput, NotFound, QuotaExceeded
 
 __all__ = ["DocumentsService"]
 
-LIMIT: Final = 10_000
+LARGEST_PAGE: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,11 @@ class DocumentsService:
 
         Raises:
             NotFound: There is no such document.
+            InvalidInput: ``key`` is no text, or longer than 1,048,576 characters.
+
+        Example:
+            >>> session.documents.get("dates").text
+            'Use strptime to parse a date.'
         """
         row = await self.store.one(tenant_id, is_named(key))
         if row is None:
@@ -190,13 +196,23 @@ class DocumentsService:
             options: See `ListOptions`: order, state, cursor.
 
         Returns:
-            A page with ``next()``, ``pages()`` and ``collect(max_rows=…)``.
+            A page with ``next()``, ``pages()`` and ``collect(max_rows=…)``, one row a document:
+            document_id, source, title, metadata, size_bytes, chunks, state, error_code,
+            created_at, updated_at.
 
         Raises:
             InvalidInput: A limit, filter, order or cursor is not acceptable.
             TenantMismatch: The cursor is of another tenant or listing.
+
+        Example:
+            >>> session.documents.list(limit=2).to_frame()["source"].tolist()
+            ['dates', 'gzip']
         """
-        _check_range("limit", limit, LIMIT)
+        if not is_whole(limit, 1, LARGEST_PAGE):
+            raise InvalidInput(
+                f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.",
+                hint="Go on with page.next() for more.",
+            )
         order = options.get("order", "source")
         column = order_column(order)
         state = options.get("state", "ready")
@@ -244,6 +260,13 @@ class DocumentsService:
             tenant_id: The tenant.
             where: Conditions on metadata.
             state: ``ready`` (default), ``failed`` or ``all``.
+
+        Raises:
+            InvalidInput: A filter or the state is not acceptable.
+
+        Example:
+            >>> session.documents.count()
+            2
         """
         return await self.store.count(tenant_id, and_(compile_where(where), in_state(state)))
 
@@ -264,19 +287,23 @@ class DocumentsService:
         Args:
             tenant_id: The tenant.
             key: Its document_id or its source.
-            title: The new title; unchanged when ``None``.
-            metadata: The new metadata, JSON values under text keys; unchanged when ``None``.
+            title: The new title, up to 2,000 characters; unchanged when ``None``.
+            metadata: The new metadata, JSON values under text keys, at most 256 KiB; unchanged
+                when ``None``.
 
         Raises:
             NotFound: There is no such document.
-            InvalidInput: Neither is given, or the metadata are not JSON.
+            InvalidInput: Neither is given, the title is too long, or the metadata are not JSON.
             QuotaExceeded: The metadata need more bytes than the tenant has left.
+
+        Example:
+            >>> session.documents.update("dates", title="Dates", metadata={"year": 2026})
         """
         values: dict[str, Any] = {}
         if title is not None:
             values["title"] = _clean_title(title)
         if metadata is not None:
-            values["metadata"] = _clean_metadata(metadata)
+            values["metadata"] = checked_metadata(metadata)
         if not values:
             raise InvalidInput("There is nothing to update.", hint="Give title= or metadata=.")
         if not await self.store.change(tenant_id, is_named(key), values, _limits()):
@@ -297,8 +324,12 @@ class DocumentsService:
             How many documents were deleted.
 
         Raises:
-            InvalidInput: Neither or both are given.
+            InvalidInput: Neither or both are given, or one is not acceptable.
             NotFound: ``key`` is given and there is no such document.
+
+        Example:
+            >>> session.documents.delete("gzip")
+            1
         """
         if (key is None) == (where is None):
             raise InvalidInput(
@@ -312,7 +343,12 @@ class DocumentsService:
 
     @verb("documents.info", reads=True)
     async def info(self, tenant_id: str) -> StoreInfo:
-        """How the tenant's documents are stored: language, embedding model, and how many."""
+        """How the tenant's documents are stored: language, embedding model, and how many.
+
+        Example:
+            >>> session.documents.info().documents
+            2
+        """
         info = await self.store.info(tenant_id)
         return info or StoreInfo(_language() or self.parts.language, None, None, 0, 0)
 
@@ -327,6 +363,11 @@ class DocumentsService:
         Raises:
             InvalidInput: The language is unknown.
             Conflict: The store already holds documents.
+
+        Example:
+            >>> session.documents.delete(where={})
+            2
+            >>> session.documents.set_language("german")
         """
         if not isinstance(language, str):
             raise InvalidInput("language is the name of a language.", hint="Write german.")
@@ -352,14 +393,6 @@ def _language() -> str | None:
     return None if standing is None else standing.language
 
 
-def _check_range(name: str, value: Any, largest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
-        raise InvalidInput(
-            f"{name} must be a whole number from 1 to {largest:,}.",
-            hint="Go on with page.next() for more.",
-        )
-
-
 def _missing() -> NotFound:
     return NotFound("There is no such document.", hint="documents.list() shows what there is.")
 
@@ -371,9 +404,3 @@ def _clean_title(title: Any) -> str:
             hint="Shorten it, or put the rest into metadata.",
         )
     return title.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _clean_metadata(metadata: Any) -> dict[str, JSON]:
-    from aisdk.core.documents.sources import checked_metadata
-
-    return checked_metadata(metadata)

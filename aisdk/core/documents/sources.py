@@ -10,23 +10,23 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 from pydantic_core import to_json
 
 from aisdk.core.documents.cleaning import clean_text, not_empty
-from aisdk.core.documents.metadata import check_size, checked_metadata
+from aisdk.core.documents.metadata import check_size
 from aisdk.core.documents.names import LONGEST_GIVEN, LONGEST_SOURCE, too_long
 from aisdk.core.documents.unreadable import too_large
 from aisdk.core.results.frame import JSON
+from aisdk.core.runtime.options import is_whole
 from aisdk.errors import InvalidInput, Unreadable
 
 __all__ = [
     "JSON",
-    "LOADER_VERSION",
     "Document",
     "FailedSource",
+    "FileBytes",
     "Kind",
     "LoadOptions",
     "Parsed",
     "Source",
     "TextSource",
-    "checked_metadata",
 ]
 
 LOADER_VERSION: Final = 1
@@ -92,7 +92,7 @@ class LoadOptions:
     def __post_init__(self) -> None:
         for name, largest in (("max_bytes", 2**30), ("max_pages", 100_000)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+            if not is_whole(value, 1, largest):
                 raise InvalidInput(
                     f"{name} must be a whole number from 1 to {largest:,}.",
                     hint="Leave it out for the default.",
@@ -139,6 +139,22 @@ class Source(Protocol):
         ...
 
 
+class FileBytes:
+    """What a source that is a file, of this machine or of another, says of its bytes."""
+
+    __slots__ = ()
+
+    def content_key(self, data: bytes | None) -> bytes:
+        """32 bytes that change when the file's bytes do, or when what is made of them does."""
+        whole = sha256(b"%d|file|" % LOADER_VERSION)
+        whole.update(data or b"")
+        return whole.digest()
+
+    def size_bytes(self, data: bytes | None) -> int:
+        """Number of bytes."""
+        return len(data or b"")
+
+
 @dataclass(slots=True, eq=False)
 class TextSource:
     """A text that is at hand: of a list, a ``Document`` or a DataFrame's row.
@@ -149,6 +165,7 @@ class TextSource:
         title: Its title.
         metadata: JSON values, as ``checked_metadata`` gives them.
         max_chars: The longest text that is taken.
+        digest: SHA-256 of the text; empty where it is no text.
     """
 
     source: str

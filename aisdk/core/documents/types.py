@@ -59,7 +59,20 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo(Shown):
-    """A row of ``documents.list``: a document without its text."""
+    """A row of ``documents.list``: a document without its text.
+
+    Attributes:
+        document_id: Its id: the same for the same tenant and source, always.
+        source: Its key in the tenant's store.
+        title: Its title.
+        metadata: JSON values under text keys.
+        size_bytes: Bytes of the source.
+        chunks: Chunks it is cut into.
+        state: ``ready``, or ``failed`` for a source that could not be added.
+        error_code: Why it failed the last time, such as ``encrypted``, where it did.
+        created_at: When it was first added.
+        updated_at: When it was last added or changed, or failed.
+    """
 
     document_id: str
     source: str
@@ -75,7 +88,19 @@ class DocumentInfo(Shown):
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument(Shown):
-    """A document with its text, as ``documents.get`` gives it."""
+    """A document with its text, as ``documents.get`` gives it.
+
+    Attributes:
+        document_id: Its id: the same for the same tenant and source, always.
+        source: Its key in the tenant's store.
+        title: Its title.
+        metadata: JSON values under text keys.
+        size_bytes: Bytes of the source.
+        chunks: Chunks it is cut into.
+        created_at: When it was first added.
+        updated_at: When it was last added or changed, or failed.
+        text: Its text, as it was taken out of the source.
+    """
 
     document_id: str
     source: str
@@ -115,7 +140,15 @@ class SourceOutcome(Shown):
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo(Shown):
-    """How a tenant's documents are stored: what ``documents.info`` gives."""
+    """How a tenant's documents are stored: what ``documents.info`` gives.
+
+    Attributes:
+        language: In which texts are stemmed, such as ``english``.
+        embedding_model: The model of the stored vectors; ``None`` while there are none.
+        embedding_dimension: Numbers in each of them; ``None`` likewise.
+        documents: Documents stored.
+        chunks: Chunks they are cut into.
+    """
 
     language: str
     embedding_model: str | None

@@ -10,10 +10,10 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 from aisdk.core.documents.access import Access
-from aisdk.core.documents.files import Pattern, hash_bytes
+from aisdk.core.documents.files import Pattern
 from aisdk.core.documents.links import open_links, split_links
 from aisdk.core.documents.parsing import is_known, parse
-from aisdk.core.documents.sources import FailedSource, LoadOptions, Parsed, Source
+from aisdk.core.documents.sources import FailedSource, FileBytes, LoadOptions, Parsed, Source
 from aisdk.core.documents.unreadable import too_large, unreachable
 from aisdk.errors import InvalidInput, Unreadable
 
@@ -32,7 +32,7 @@ _SECRET: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class UrlSource:
+class UrlSource(FileBytes):
     """A file of an fsspec file system."""
 
     source: str
@@ -56,14 +56,6 @@ class UrlSource:
         if len(data) > self.options.max_bytes:
             raise too_large()
         return data
-
-    def content_key(self, data: bytes | None) -> bytes:
-        """A hash of the bytes."""
-        return hash_bytes(data)
-
-    def size_bytes(self, data: bytes | None) -> int:
-        """Number of bytes."""
-        return len(data or b"")
 
     def parse(self, data: bytes | None) -> Parsed:
         """Its text, by the format that its name tells."""

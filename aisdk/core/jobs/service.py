@@ -74,8 +74,17 @@ class JobsService:
             unfinished: Only those that have not ended.
             cursor: Where an earlier page ended.
 
+        Returns:
+            One row a job: job_id, verb, state, done, failed, chunks, total, error_code,
+            created_at, started_at, updated_at, ended_at.
+
         Raises:
             InvalidInput: A limit or cursor is not acceptable.
+            TenantMismatch: The cursor is of another tenant or listing.
+
+        Example:
+            >>> session.jobs.list(unfinished=True).to_frame()["job_id"].tolist()
+            []
         """
         if not is_whole(limit, 1, LARGEST_PAGE):
             raise InvalidInput(

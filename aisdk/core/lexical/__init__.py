@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aisdk.core.lexical.analysis import ANALYZER_VERSION, Analyzer, TermCounts, languages
 from aisdk.core.lexical.bm25 import Bm25, LexicalScores, score_chunks
-from aisdk.core.lexical.bucket import DamagedSegment, bucket_labels
+from aisdk.core.lexical.bucket import bucket_labels
 from aisdk.core.lexical.matching import Matcher
 from aisdk.core.lexical.merging import choose_merge
 from aisdk.core.lexical.segment import Segment, build_segment, merge_segments
@@ -13,7 +13,6 @@ __all__ = [
     "ANALYZER_VERSION",
     "Analyzer",
     "Bm25",
-    "DamagedSegment",
     "LexicalScores",
     "Matcher",
     "Segment",

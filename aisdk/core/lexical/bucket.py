@@ -20,14 +20,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aisdk.errors import AisdkError
+from aisdk.errors import DamagedSegment
 
 __all__ = [
     "Bucket",
-    "DamagedSegment",
     "bucket_label",
     "bucket_labels",
     "choose_fanout",
+    "damaged",
     "read_bucket",
 ]
 
@@ -39,13 +39,9 @@ _HEADER = struct.Struct("<BBBxII")
 _MOST_POSTINGS: Final = {1: 2_000, 16: 32_000, 64: 256_000, 256: 4_000_000, 4096: 2**32}
 
 
-class DamagedSegment(AisdkError):
-    """A stored piece of the lexical index cannot be read."""
-
-    code = "damaged_segment"
-
-    def __init__(self) -> None:
-        super().__init__(hint="Restore the database, or delete and add the documents again.")
+def damaged() -> DamagedSegment:
+    """The error for a piece of the index that is not as it was written."""
+    return DamagedSegment(hint="Restore the database, or delete and add the documents again.")
 
 
 def choose_fanout(postings: int) -> int:
@@ -100,14 +96,14 @@ def read_bucket(payload: bytes, chunks: int) -> Bucket:
         DamagedSegment: The payload is of another version, cut short or contradicts itself.
     """
     if len(payload) < _HEADER.size:
-        raise DamagedSegment
+        raise damaged()
     version, row_bytes, count_bytes, terms, postings = _HEADER.unpack_from(payload)
     ends_at = _HEADER.size + 8 * terms
     rows_at = ends_at + 4 * terms
     counts_at = rows_at + row_bytes * postings
     whole = counts_at + count_bytes * postings == len(payload)
     if version != _VERSION or row_bytes not in (2, 4) or count_bytes not in (1, 2) or not whole:
-        raise DamagedSegment
+        raise damaged()
     bucket = Bucket(
         terms=np.frombuffer(payload, "<u8", terms, _HEADER.size),
         ends=np.frombuffer(payload, "<u4", terms, ends_at),
@@ -115,5 +111,5 @@ def read_bucket(payload: bytes, chunks: int) -> Bucket:
         counts=np.frombuffer(payload, f"<u{count_bytes}", postings, counts_at),
     )
     if postings and (bucket.ends[-1] != postings or bucket.rows.max() >= chunks):
-        raise DamagedSegment
+        raise damaged()
     return bucket

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from aisdk.core.lexical.analysis import TermCounts
 from aisdk.core.lexical.bucket import (
     Bucket,
-    DamagedSegment,
     choose_fanout,
+    damaged,
     read_bucket,
 )
 
@@ -54,7 +54,7 @@ class Segment:
             DamagedSegment: The ids and lengths do not belong together.
         """
         if len(self.chunk_ids) % 8 or len(self.lengths) * 2 != len(self.chunk_ids):
-            raise DamagedSegment
+            raise damaged()
         return np.frombuffer(self.chunk_ids, "<i8")
 
     def read_lengths(self) -> NDArray[np.uint32]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aisdk.core.rag.searching import Request
 from aisdk.core.rag.types import Mode
+from aisdk.core.runtime.options import is_whole
 from aisdk.core.storage.filters import Where, compile_where
 from aisdk.errors import InvalidInput
 
@@ -30,7 +31,7 @@ def request_of(
     vector = _vector(options["vector"]) if options.get("vector") is not None else None
     mode = _mode(options.get("mode"), vector)
     _check_text(text, needed=mode != "dense" or vector is None)
-    if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= LARGEST_K:
+    if not is_whole(top_k, 1, LARGEST_K):
         raise InvalidInput(
             f"top_k must be a whole number from 1 to {LARGEST_K:,}.",
             hint="Leave it out for ten hits.",

@@ -144,6 +144,12 @@ class RagService:
 
         Raises:
             InvalidInput: An argument is not acceptable.
+            EmbeddingMismatch: The store's vectors are of another model or dimension.
+
+        Example:
+            >>> hits = session.rag.query_many({"a": "parse a date", "b": "gzip"}, top_k=1)
+            >>> hits.to_frame()["query"].tolist()
+            ['a', 'b']
         """
         show = options.pop("progress", True)
         asked = keyed(queries)
@@ -190,11 +196,23 @@ class RagService:
     ) -> Rows[Stage]:
         """How ``query`` with the same arguments finds its hits: stages, times and candidates.
 
+        Args:
+            tenant_id: The tenant.
+            text: The question, up to 100,000 characters.
+            top_k: Hits wanted, 1 to 1,000.
+            where: Conditions on metadata, such as ``{"year": {">=": 2020}}``.
+            options: See `QueryOptions`: mode, vector, min_score, one_per_document, weight.
+
         Returns:
             One row a stage: stage, milliseconds, candidates, detail.
 
         Raises:
             InvalidInput: An argument is not acceptable.
+            EmbeddingMismatch: The store's vectors are of another model or dimension.
+
+        Example:
+            >>> [stage.stage for stage in session.rag.explain("dates", mode="lexical")]
+            ['lexical', 'read']
         """
         request, vector = request_of(text, top_k, where, options)
         search = self._search(tenant_id, request, vector)

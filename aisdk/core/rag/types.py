@@ -78,7 +78,12 @@ class Hit(Shown):
 
 @dataclass(frozen=True, slots=True)
 class QueryHit(Shown):
-    """A row of ``rag.query_many``: a hit under the key of its query."""
+    """A row of ``rag.query_many``: a hit under the key of its query.
+
+    Attributes:
+        query: The key; for a list of questions the question itself.
+        rank: 1 for the best of its query. This and what follows is as in `Hit`.
+    """
 
     query: str
     rank: int

@@ -187,11 +187,6 @@ class Page(Rows[T]):
         """Elsewhere it has its rows, and nobody to ask for more of them."""
         return Page, (self._source, _at_once)
 
-    @classmethod
-    def of(cls, source: AsyncPage[T], call: Call, progress: ProgressFactory = fitting) -> Page[T]:
-        """The blocking twin of ``source``."""
-        return cls(source, call, progress)
-
     def next(self) -> Page[T]:
         """The page after this one.
 

@@ -20,6 +20,7 @@ from aisdk.core.results.origin import Find
 
 __all__ = [
     "LOOKED_AT",
+    "PLACES",
     "SEARCHED",
     "SHORT",
     "Preview",
@@ -42,9 +43,11 @@ LOOKED_AT = 200
 """The first rows, which tell what columns say."""
 
 SHORT = 24
-"""Characters of a text that stays on one line."""
+"""Characters of a text that stays on one line, and says little when it stands in every row."""
 
-_PLACES = frozenset({"document_id", "start", "end"})  # for programs, which read the frame
+PLACES = frozenset({"document_id", "start", "end"})
+"""The columns for programs, which read the frame."""
+
 _SHOWN_ROWS = 10
 _WIDEST = 48  # columns of the terminal that one cell may take
 _NARROWEST = 8
@@ -238,7 +241,7 @@ def arrange(
         return places, [], []
     alike = [place for place in places if len(records) > 1 and _is_alike(preview, place)]
     told = [f"{preview.columns[place].name}: {cell_text(records[0][place])}" for place in alike]
-    hidden = [place for place in places if preview.columns[place].name in _PLACES]
+    hidden = [place for place in places if preview.columns[place].name in PLACES]
     shown = [place for place in places if place not in {*alike, *hidden}]
     if not shown:
         return places, [], []

@@ -205,7 +205,7 @@ def blocking(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., A
     def face(self: Face[Any], *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True  # an interrupted cell shows the user's own lines
         result = self._portal.call(self._body(method, self._tenant_id, *args, **kwargs))
-        return Page.of(result, self._portal.call) if isinstance(result, AsyncPage) else result
+        return Page(result, self._portal.call) if isinstance(result, AsyncPage) else result
 
     dressed = _dressed(face, method, drop=1)
     signature = inspect.signature(dressed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
 import time
 import warnings
@@ -66,7 +65,9 @@ class EmbeddedServer:
             ConfigError: The ``embedded`` extra is missing, or the folder cannot be used.
             Unavailable: The server does not start.
         """
-        server = self._server()
+        server = self._server()  # says so where there is none, as on Windows
+        import fcntl
+
         with self._exclusive():
             self._run(server)
             if self._lease is None:
@@ -77,6 +78,8 @@ class EmbeddedServer:
         """Gives the lease back and stops the server if no other process holds one. Blocking."""
         if self._lease is None:
             return
+        import fcntl
+
         with self._exclusive():
             lease, self._lease = self._lease, None
             fcntl.flock(lease, fcntl.LOCK_UN)
@@ -211,6 +214,8 @@ class EmbeddedServer:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
+        import fcntl
+
         self._home.mkdir(parents=True, exist_ok=True)
         with self._open("lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from aisdk.core.storage.translation import translated
+from aisdk.core.storage.translation import REFUSED, translated
 from aisdk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ __all__ = [
     "check_revision",
     "check_server",
     "migrate",
-    "readable",
     "revision_of",
+    "usable",
 ]
 
 REVISION: Final = "0006"
@@ -223,8 +223,8 @@ async def migrate(owner_url: str, app_role: str, platform_role: str | None = Non
 
 
 @contextmanager
-def readable(variable: str) -> Iterator[None]:
-    """Says which address cannot be read; the driver's own message quotes parts of the password.
+def usable(variable: str) -> Iterator[None]:
+    """Says which address cannot be read, or lets nobody in; the driver's message has its secrets.
 
     Args:
         variable: The environment variable that holds the address.
@@ -237,19 +237,17 @@ def readable(variable: str) -> Iterator[None]:
             hint="Write postgresql://user:password@host:5432/database, and other signs than "
             "letters and digits in the password as %2F and so on.",
         ) from None
+    except REFUSED as error:
+        raise ConfigError(
+            f"The database refuses to let us in ({error.sqlstate}).",
+            hint=f"Check role, password and database name in {variable}.",
+        ) from None
 
 
 async def _connect(owner_url: str) -> Any:
     """Opens a connection; the pool logs its errors, so they are in our words already."""
-    with translated():
-        try:
-            with readable("AISDK_DATABASE_OWNER_URL"):
-                return await asyncpg.connect(owner_url)
-        except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError):
-            raise ConfigError(
-                "The database refuses to let the owner in.",
-                hint="Check role, password and database name in AISDK_DATABASE_OWNER_URL.",
-            ) from None
+    with translated(), usable("AISDK_DATABASE_OWNER_URL"):
+        return await asyncpg.connect(owner_url)
 
 
 async def _prepare(driver: Any, app_role: str, platform_role: str | None) -> None:

@@ -12,12 +12,11 @@ import asyncpg
 from aisdk.core.storage.embedded import APP_ROLE, OWNER_ROLE, PLATFORM_ROLE, EmbeddedServer
 from aisdk.core.storage.schema import (
     REVISION,
-    check_app_role,
     check_revision,
     check_server,
     migrate,
-    readable,
     revision_of,
+    usable,
 )
 
 __all__ = ["Embedded", "External", "role_of"]
@@ -32,6 +31,7 @@ class External:
     Args:
         url: ``postgresql://…`` of the app role, or the platform's.
         connect_s: How long connecting may take.
+        variable: The environment variable that holds the URL.
         check_role: Refuses a role that may do too much or too little.
     """
 
@@ -39,10 +39,12 @@ class External:
         self,
         url: str,
         connect_s: float,
-        check_role: Callable[[Any], Awaitable[None]] = check_app_role,
+        variable: str,
+        check_role: Callable[[Any], Awaitable[None]],
     ) -> None:
         self._url = url
         self._connect_s = connect_s
+        self._variable = variable
         self._check_role = check_role
 
     def url(self) -> str:
@@ -55,7 +57,7 @@ class External:
         Raises:
             ConfigError: With the reason and the command that mends it.
         """
-        with readable("AISDK_DATABASE_URL"):
+        with usable(self._variable):
             connection = await asyncpg.connect(self._url, timeout=self._connect_s)
         try:
             await check_server(connection)
@@ -137,11 +139,15 @@ class Embedded:
             await admin.close()
 
 
-def role_of(url: str) -> str:
+def role_of(url: str, variable: str) -> str:
     """The role named in a database URL, or ``""``.
+
+    Args:
+        url: The address.
+        variable: The environment variable that holds it.
 
     Raises:
         ConfigError: The address cannot be read.
     """
-    with readable("AISDK_DATABASE_URL"):
+    with usable(variable):
         return unquote(urlsplit(url).username or "")

@@ -22,7 +22,7 @@ from aisdk.errors import (
     Unavailable,
 )
 
-__all__ = ["LOST", "UNKNOWN_HINT", "translated"]
+__all__ = ["LOST", "REFUSED", "UNKNOWN_HINT", "translated"]
 
 LOST: Final = (
     OSError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -36,12 +37,14 @@ class UsageService:
         store: Its SQL.
         limiter: Knows the rates.
         recorder: Holds what is not stored yet.
+        stored: Tenant → how many documents it stores, and bytes of them.
     """
 
     guard: Guard
     store: UsageStore
     limiter: Limiter
     recorder: Recorder
+    stored: Callable[[str], Awaitable[tuple[int, int]]]
 
     @verb("usage.limits", reads=True, charged=False)
     async def limits(self, tenant_id: str) -> Rows[LimitInfo]:
@@ -67,7 +70,7 @@ class UsageService:
         ]
         running = self.limiter.running.running(tenant_id)
         rows.append(_quota("concurrent_calls", limits.concurrent_calls, running))
-        documents, size_bytes = await self.store.stored(tenant_id)
+        documents, size_bytes = await self.stored(tenant_id)
         rows.append(_quota("documents", limits.documents, documents))
         rows.append(_quota("size_bytes", limits.size_bytes, size_bytes))
         return Rows(LimitInfo, rows)

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from aisdk.core.storage.connection import affected
 from aisdk.core.storage.engine import Database, repeated
-from aisdk.core.storage.tables import stores, usage
+from aisdk.core.storage.tables import usage
 
 __all__ = ["Row", "UsageStore"]
 
@@ -70,16 +70,6 @@ class UsageStore:
         )
         async with self._database.transaction(tenant_id) as connection:
             return list((await connection.execute(query)).all())
-
-    @repeated
-    async def stored(self, tenant_id: str) -> tuple[int, int]:
-        """How many documents the tenant stores, and bytes of their sources and metadata."""
-        query = select(stores.c.document_count, stores.c.size_bytes).where(
-            stores.c.tenant_id == tenant_id
-        )
-        async with self._database.transaction(tenant_id) as connection:
-            row = (await connection.execute(query)).one_or_none()
-        return (0, 0) if row is None else (row[0], row[1])
 
 
 COLUMNS: Final = ("hour", "verb", "calls", "failures", "tokens", "duration_ms")

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from aisdk.core.lexical.bucket import (
     Bucket,
-    DamagedSegment,
     bucket_label,
     bucket_labels,
     choose_fanout,
     read_bucket,
 )
+from aisdk.errors import DamagedSegment
 
 _HASHES = st.integers(0, 2**64 - 1)
 

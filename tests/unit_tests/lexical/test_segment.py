@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aisdk.core.lexical.analysis import Analyzer, TermCounts
-from aisdk.core.lexical.bucket import DamagedSegment, bucket_label, read_bucket
+from aisdk.core.lexical.bucket import bucket_label, read_bucket
 from aisdk.core.lexical.segment import Segment, build_segment, merge_segments
+from aisdk.errors import DamagedSegment
 
 ANALYZER = Analyzer("simple")
 

@@ -58,7 +58,7 @@ def run(work: Callable[[], Coroutine[Any, Any, R]], /) -> R:
 
 def page_of(records: list[Any]) -> Page[Hit]:
     """A blocking page of hits whose documents can be read."""
-    return Page.of(AsyncPage(Hit, records).from_origin(Origin(text_of)), run)
+    return Page(AsyncPage(Hit, records).from_origin(Origin(text_of)), run)
 
 
 @pytest.fixture
@@ -353,7 +353,7 @@ class Evil:
 def test_hostile_rows_stay_text() -> None:
     """Messages carry cleaned text, and the saved table is escaped."""
     records = [(text, text, {text: text}) for text in PAYLOADS]
-    view = Page.of(AsyncPage(Evil, records), run).explore()
+    view = Page(AsyncPage(Evil, records), run).explore()
     told = [ask(view, {"id": "0.1", "do": "open", "key": str(n)}) for n in range(len(PAYLOADS))]
     assert [found["chunk"] for found in told] == [clean_text(text) for text in PAYLOADS]
     for message in (*told, ask(view, rows()), view.view.about):

@@ -274,7 +274,7 @@ async def test_hopping_page_runs_all_its_fetches_through_the_hop() -> None:
 def test_blocking_page_has_the_same_rows_and_facts() -> None:
     """The twin shows what its source shows."""
     source = Listing(10, 4).page()
-    page = Page.of(source, Portal().call)
+    page = Page(source, Portal().call)
     assert numbers(page) == numbers(source)
     assert (page.cursor, page.attrs) == (source.cursor, source.attrs)
     assert "more: page.next() or cursor=page.cursor" in repr(page)
@@ -282,7 +282,7 @@ def test_blocking_page_has_the_same_rows_and_facts() -> None:
 
 def test_blocking_pages_follow_each_other() -> None:
     """``next()`` and ``pages()`` work in a cell without await."""
-    page = Page.of(Listing(10, 4).page(), Portal().call)
+    page = Page(Listing(10, 4).page(), Portal().call)
     assert numbers(page.next()) == [4, 5, 6, 7]
     assert [len(each) for each in page.pages()] == [4, 4, 2]
 
@@ -290,13 +290,13 @@ def test_blocking_pages_follow_each_other() -> None:
 def test_blocking_next_on_the_last_page_raises_not_found() -> None:
     """The blocking twin fails as the async page does."""
     with pytest.raises(NotFound):
-        Page.of(Listing(3, 4).page(), Portal().call).next()
+        Page(Listing(3, 4).page(), Portal().call).next()
 
 
 def test_blocking_collect_enters_the_portal_once() -> None:
     """One call, however many pages."""
     portal, tally = Portal(), Tally()
-    whole = Page.of(Listing(100, 3).page(), portal.call, tally.start).collect(max_rows=50)
+    whole = Page(Listing(100, 3).page(), portal.call, tally.start).collect(max_rows=50)
     assert numbers(whole) == list(range(50))
     assert whole.has_more
     assert (portal.entered, tally.done, tally.closed) == (1, 50, 1)
@@ -306,7 +306,7 @@ def test_blocking_collect_enters_the_portal_once() -> None:
 def test_blocking_collect_without_progress_shows_none() -> None:
     """Progress can be switched off for one call."""
     tally = Tally()
-    Page.of(Listing(9, 3).page(), Portal().call, tally.start).collect(progress=False)
+    Page(Listing(9, 3).page(), Portal().call, tally.start).collect(progress=False)
     assert tally.started == []
 
 
