@@ -1,15 +1,39 @@
-"""How a source's name is kept: as text, and short enough for an index."""
+"""How the names of a document are kept: as text, a source short enough for an index."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from aisdk.errors import Unreadable
+from aisdk.errors import InvalidInput, Unreadable
 
-__all__ = ["LONGEST_GIVEN", "LONGEST_SOURCE", "shortened", "storable", "too_long", "written"]
+__all__ = [
+    "LONGEST_GIVEN",
+    "LONGEST_SOURCE",
+    "LONGEST_TITLE",
+    "clean_title",
+    "shortened",
+    "storable",
+    "too_long",
+    "written",
+]
 
 LONGEST_SOURCE: Final = 2_000  # bytes
+LONGEST_TITLE: Final = 2_000  # characters
 LONGEST_GIVEN: Final = 2**20  # characters of what is looked into at all
+
+
+def clean_title(title: Any) -> str:
+    """The title that a caller gives, without what PostgreSQL cannot keep.
+
+    Raises:
+        InvalidInput: It is no text, or has more than 2,000 characters.
+    """
+    if not isinstance(title, str) or len(title) > LONGEST_TITLE:
+        raise InvalidInput(
+            f"title must be text of at most {LONGEST_TITLE:,} characters.",
+            hint="Shorten it, or put the rest into metadata.",
+        )
+    return title.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def storable(source: str) -> str:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 from pydantic_core import to_json
 
 from aisdk.core.documents.chunking import Span, split
-from aisdk.core.documents.names import storable
+from aisdk.core.documents.names import LONGEST_TITLE, storable
 from aisdk.core.documents.sources import Parsed, Source
 from aisdk.core.documents.types import DocumentRow
 from aisdk.errors import AisdkError
 
 __all__ = ["Prepared", "Read", "document_row", "prepare_all"]
-
-LONGEST_TITLE: Final = 2_000
 
 
 @dataclass(slots=True)

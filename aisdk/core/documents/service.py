@@ -14,6 +14,7 @@ from aisdk.core.documents.adding import Adding, Parts
 from aisdk.core.documents.listing import DocumentListing
 from aisdk.core.documents.loading import is_remote
 from aisdk.core.documents.metadata import checked_metadata
+from aisdk.core.documents.names import clean_title
 from aisdk.core.documents.ordering import after, in_state, is_named, order_column, sort_keys
 from aisdk.core.documents.requests import pack, unpack
 from aisdk.core.documents.sources import JSON, LoadOptions
@@ -301,7 +302,7 @@ class DocumentsService:
         """
         values: dict[str, Any] = {}
         if title is not None:
-            values["title"] = _clean_title(title)
+            values["title"] = clean_title(title)
         if metadata is not None:
             values["metadata"] = checked_metadata(metadata)
         if not values:
@@ -395,12 +396,3 @@ def _language() -> str | None:
 
 def _missing() -> NotFound:
     return NotFound("There is no such document.", hint="documents.list() shows what there is.")
-
-
-def _clean_title(title: Any) -> str:
-    if not isinstance(title, str) or len(title) > 2_000:
-        raise InvalidInput(
-            "title must be text of at most 2,000 characters.",
-            hint="Shorten it, or put the rest into metadata.",
-        )
-    return title.replace("\0", "").encode("utf-8", "replace").decode()

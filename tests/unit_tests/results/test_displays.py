@@ -144,9 +144,7 @@ def pandoc(shown: str) -> Seen:
 
 def test_display_read_by_pandoc_shows_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """No link, picture, formula or TeX of a text, short, folded, marked or alone; the control."""
-    live = (
-        "[x](javascript:alert(1)) ![y](//example.org/y.png) **b** _e_ `c` $z^2$ \\textbf{q}"
-    )
+    live = "[x](javascript:alert(1)) ![y](//example.org/y.png) **b** _e_ `c` $z^2$ \\textbf{q}"
     columns = columns_of(Hit)
     rows = Rows(Hit, [record(columns, live), record(columns, live * 9)])
     one = Hit(*record(columns, live))
