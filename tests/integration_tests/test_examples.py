@@ -29,7 +29,7 @@ BEFORE: Final = """
 import logging, aisdk, pandas
 from pathlib import Path
 frame = pandas.DataFrame({"key": ["a"], "headline": ["Pumps"], "body": ["A pump lifts water."]})
-order_id, session = "7", aisdk.connect("writer")
+order_id, request_id, session = "7", "8", aisdk.connect("writer")
 """
 KNOWN: Final = {"dates": "Use strptime to parse a date.", "gzip": "gzip compresses a file."}
 

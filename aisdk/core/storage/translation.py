@@ -36,6 +36,7 @@ LOST: Final = (
 )
 REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 OF_TENANTS: Final = ("stores_tenant", "idempotency_tenant", "usage_tenant")
+ADDRESS: Final = "AISDK_DATABASE_URL (of the platform: AISDK_PLATFORM_DATABASE_URL)"
 UNKNOWN_HINT: Final = "Create it: await client.tenants.create(…)."
 
 
@@ -92,14 +93,14 @@ TRANSLATIONS: Final[tuple[tuple[Any, Callable[[Any], Exception]], ...]] = (
         REFUSED,
         lambda state: ConfigError(
             f"The database refuses to let us in ({state}).",
-            hint="Check role, password and database name in AISDK_DATABASE_URL.",
+            hint=f"Check role, password and database name in {ADDRESS}.",
         ),
     ),
     (
         LOST,
         lambda _: Unavailable(
             "The database cannot be reached.",
-            hint="Check that it runs and that AISDK_DATABASE_URL is right, then try again.",
+            hint=f"Check that it runs, and {ADDRESS}, then try again.",
             dependency="database",
         ),
     ),

@@ -128,6 +128,10 @@ class TenantsService:
 
         Raises:
             TenantUnknown: There is no such tenant.
+
+        Example:
+            >>> (await client.tenants.get(session.tenant_id)).documents
+            2
         """
         return await self._info(checked_tenant(tenant_id))
 
@@ -201,6 +205,10 @@ class TenantsService:
         Raises:
             TenantUnknown: There is no such tenant.
             InvalidInput: Nothing is given, or something is not acceptable.
+
+        Example:
+            >>> (await client.tenants.update(session.tenant_id, settings={"documents": 9})).settings
+            {'documents': 9}
         """
         checked_tenant(tenant_id)
         values: dict[str, Any] = {}
@@ -221,7 +229,12 @@ class TenantsService:
 
     @platform_verb("tenants.tiers", reads=True)
     async def tiers(self) -> Rows[Tier]:
-        """What tenants of each tier may use."""
+        """What tenants of each tier may use: its limits a minute, at once and stored, its weight.
+
+        Example:
+            >>> "free" in (await client.tenants.tiers()).to_frame()["tier"].tolist()
+            True
+        """
         return Rows(Tier, await self.store.tiers())
 
     @platform_verb("tenants.put_tier", reads=False)

@@ -318,7 +318,7 @@ def elsewhere(value: Any) -> Any:
 def test_page_goes_to_another_process_with_its_rows() -> None:
     """Blocking and awaited; what would fetch the next page stays, and the page says so."""
     portal = Portal()
-    page : Page[Row] = Page(Listing(5, 2).page(), portal.call)
+    page: Page[Row] = Page(Listing(5, 2).page(), portal.call)
     there = elsewhere(page)
     assert (list(there), there.cursor, there.attrs) == (list(page), page.cursor, page.attrs)
     assert there.to_frame().equals(page.to_frame())
@@ -335,5 +335,5 @@ def test_page_goes_to_another_process_with_its_rows() -> None:
 
 def test_copy_of_a_page_keeps_the_way_on() -> None:
     """It is frozen, so it is the page itself."""
-    page : Page[Row] = Page(Listing(5, 2).page(), Portal().call)
+    page: Page[Row] = Page(Listing(5, 2).page(), Portal().call)
     assert len(copy.copy(page).next()) == len(copy.deepcopy(page).next()) == 2
