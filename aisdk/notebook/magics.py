@@ -168,7 +168,7 @@ class AisdkMagics(Magics):
             super().update_config(config)
         except TraitError as error:
             told = str(error)
-        except TypeError:  # traitlets copies what it is given
+        except (InvalidInput, TypeError):  # traitlets copies what it is given
             told = "A setting is a number or a text."
         else:
             if "session" in config.get(type(self).__name__, {}):  # also the name that it has

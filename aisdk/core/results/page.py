@@ -141,6 +141,8 @@ class AsyncPage(Rows[T]):
     async def _gather(self, max_rows: int, progress: Progress) -> AsyncPage[T]:
         records = list(self.records)
         last = self
+        if self._fetch is None and self.has_more and len(records) < max_rows:
+            raise _lost()  # before there is anything to stop
         with stoppable(progress, lambda: f"{len(records):,} rows had come", _GO_ON):
             progress.advance(len(records))
             while last.has_more and len(records) < max_rows:

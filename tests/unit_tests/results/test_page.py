@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from aisdk.core.results.frame import JSON
 from aisdk.core.results.page import AsyncPage, Page
-from aisdk.core.results.progress import Progress
+from aisdk.core.results.progress import Progress, way_on
 from aisdk.errors import InvalidInput, NotFound
 
 R = TypeVar("R")
@@ -331,6 +331,7 @@ def test_page_goes_to_another_process_with_its_rows() -> None:
     assert (type(awaited), list(awaited)) == (AsyncPage, list(page))
     with pytest.raises(NotFound, match=r"cursor=page\.cursor"):
         asyncio.run(awaited.next())
+    assert way_on.get() is None  # else a later interrupt told of this
 
 
 def test_copy_of_a_page_keeps_the_way_on() -> None:
