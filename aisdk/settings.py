@@ -20,8 +20,8 @@ from aisdk.errors import ConfigError
 __all__ = ["Settings", "load_settings"]
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
-# PostgreSQL counts in milliseconds, and takes none of them for no limit.
-Milliseconds = Annotated[float, Field(ge=0.001, le=7 * 24 * 3600)]  # written in seconds
+# PostgreSQL counts in milliseconds, and takes none of them for no limit: at least one.
+ServerSeconds = Annotated[float, Field(ge=0.001, le=7 * 24 * 3600)]
 Names = Annotated[tuple[str, ...], NoDecode]
 Folders = Annotated[tuple[Path, ...], NoDecode]
 
@@ -97,8 +97,8 @@ class Settings(BaseSettings):
     pool_size: int = Field(default=8, ge=1, le=500)
     pool_timeout_s: Seconds = 10
     connect_timeout_s: Seconds = 10
-    statement_timeout_s: Milliseconds = 30
-    idle_in_transaction_timeout_s: Milliseconds = 30
+    statement_timeout_s: ServerSeconds = 30
+    idle_in_transaction_timeout_s: ServerSeconds = 30
     command_timeout_s: Seconds = 60
     deadline_s: Seconds = 60
     bulk_deadline_s: Seconds = 24 * 3600

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Unpack
+from typing import Any, Unpack
 
 from sqlalchemy import and_
 
@@ -35,15 +35,13 @@ from aisdk.core.results.origin import Origin
 from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.results.progress import Progress, silent
 from aisdk.core.runtime.guard import Guard, Limits
-from aisdk.core.runtime.options import LONGEST_S, CallOptions, call_options, is_whole
+from aisdk.core.runtime.options import LONGEST_S, CallOptions, call_options, check_page_size
 from aisdk.core.runtime.tenancy import current_standing
 from aisdk.core.runtime.verb import verb
 from aisdk.core.storage.filters import Where, compile_where
 from aisdk.errors import AddFailed, InvalidInput, NotFound, QuotaExceeded
 
 __all__ = ["DocumentsService"]
-
-LARGEST_PAGE: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +207,7 @@ class DocumentsService:
             >>> session.documents.list(limit=2).to_frame()["source"].tolist()
             ['dates', 'gzip']
         """
-        if not is_whole(limit, 1, LARGEST_PAGE):
-            raise InvalidInput(
-                f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.",
-                hint="Go on with page.next() for more.",
-            )
+        check_page_size(limit)
         order = options.get("order", "source")
         column = order_column(order)
         state = options.get("state", "ready")

@@ -26,14 +26,13 @@ from aisdk.core.results.progress import Progress
 from aisdk.core.runtime.cached import digest
 from aisdk.core.runtime.deadline import current_scope
 from aisdk.core.runtime.guard import Guard
-from aisdk.core.runtime.options import is_whole
+from aisdk.core.runtime.options import check_page_size
 from aisdk.core.runtime.verb import verb
 from aisdk.core.storage.tables import jobs
 from aisdk.errors import AisdkError, Conflict, InProgress, InvalidInput, NotFound, QuotaExceeded
 
 __all__ = ["JobsService"]
 
-LARGEST_PAGE: Final = 10_000
 LONGEST_ID: Final = 100  # characters
 LISTING: Final = "jobs.list"
 ASK_S: Final = 0.5
@@ -86,11 +85,7 @@ class JobsService:
             >>> session.jobs.list(unfinished=True).to_frame()["job_id"].tolist()
             []
         """
-        if not is_whole(limit, 1, LARGEST_PAGE):
-            raise InvalidInput(
-                f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.",
-                hint="Go on with page.next() for more.",
-            )
+        check_page_size(limit)
         key = tuple_(jobs.c.created_at, jobs.c.job_id)
         query = self.store.listing(tenant_id).limit(limit + 1)
         query = query.order_by(jobs.c.created_at.desc(), jobs.c.job_id.desc())

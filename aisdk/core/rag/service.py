@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeAlias, Unpack
@@ -177,10 +177,7 @@ class RagService:
         rows = [(key, *record) for (key, _), (records, _) in pairs for record in records]
         matched = None
         if rows and requests[0].mode != "dense":
-            texts: dict[str, set[str]] = {}  # a key may stand for several
-            for (key, _), request in zip(asked, requests, strict=True):
-                texts.setdefault(key, set()).add(request.text)
-            matched = _matched(found[0][1], lambda row: "\n".join(texts[row[0]]))
+            matched = _matched(found[0][1], _texts_of(asked, requests))
         origin = Origin(partial(self.text, tenant_id), matched=matched)
         return AsyncPage(QueryHit, rows).from_origin(origin)
 
@@ -306,6 +303,16 @@ def _matched(analyzer: Analyzer, text_of: Callable[[Record], str]) -> Callable[[
         return matchers[text].spans
 
     return find
+
+
+def _texts_of(
+    asked: Sequence[tuple[str, str]], requests: Sequence[Request]
+) -> Callable[[Record], str]:
+    """A hit of many questions → those that its key stands for."""
+    texts: dict[str, set[str]] = {}
+    for (key, _), request in zip(asked, requests, strict=True):
+        texts.setdefault(key, set()).add(request.text)
+    return lambda hit: "\n".join(texts[hit[0]])
 
 
 def _given(vector: NDArray[np.float32]) -> Callable[[], Awaitable[NDArray[np.float32]]]:

@@ -13,6 +13,7 @@ __all__ = [
     "MOST_RETRIES",
     "CallOptions",
     "call_options",
+    "check_page_size",
     "checked_options",
     "is_whole",
 ]
@@ -20,6 +21,7 @@ __all__ = [
 MOST_RETRIES: Final = 3
 LONGEST_KEY: Final = 255
 LONGEST_S: Final = 7 * 24 * 3600
+LARGEST_PAGE: Final = 10_000  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,19 @@ def checked_options(options: CallOptions) -> CallOptions:
 def is_whole(value: Any, least: int, most: int) -> bool:
     """Whether a value is a whole number of the range; ``True`` is none."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def check_page_size(limit: Any) -> None:
+    """Lets the rows that a listing is asked for pass.
+
+    Raises:
+        InvalidInput: It is no whole number from 1 to 10,000.
+    """
+    if not is_whole(limit, 1, LARGEST_PAGE):
+        raise InvalidInput(
+            f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.",
+            hint="Go on with page.next() for more.",
+        )
 
 
 def _is_number(value: Any) -> bool:

@@ -14,7 +14,7 @@ from aisdk.core.results.frame import JSON, make_item
 from aisdk.core.results.page import AsyncPage, Rows
 from aisdk.core.runtime.ending import current_ending
 from aisdk.core.runtime.guard import Guard
-from aisdk.core.runtime.options import is_whole
+from aisdk.core.runtime.options import check_page_size
 from aisdk.core.runtime.tenancy import checked_tenant
 from aisdk.core.runtime.verb import platform_verb
 from aisdk.core.storage.tables import tenants
@@ -33,7 +33,6 @@ from aisdk.errors import Conflict, DependencyError, InvalidInput, TenantUnknown
 
 __all__ = ["Begin", "Finish", "Moving", "TenantsService", "Traces"]
 
-LARGEST_PAGE: Final = 10_000
 LISTING: Final = "tenants.list"
 
 # Registers a tenant by its name, tier and settings.
@@ -155,11 +154,7 @@ class TenantsService:
         Raises:
             InvalidInput: A limit, state or cursor is not acceptable.
         """
-        if not is_whole(limit, 1, LARGEST_PAGE):
-            raise InvalidInput(
-                f"limit must be a whole number from 1 to {LARGEST_PAGE:,}.",
-                hint="Go on with page.next() for more.",
-            )
+        check_page_size(limit)
         query = self.store.listing().order_by(tenants.c.tenant_id).limit(limit + 1)
         if tier is not None:
             query = query.where(tenants.c.tier == checked_name(tier))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from malformed.footers import FOOTERS, footer_file, many_groups
+from malformed.footers import FOOTERS, footer_file, many_groups, varint
 
 from aisdk.core.tenants.pages import A_VALUE, MOST_PARTS, is_footer_small, unpacked_size
 
@@ -63,15 +63,6 @@ def test_size_that_the_footer_hides_is_found() -> None:
     column = pq.read_metadata(file).row_group(0).column(0)
     assert column.total_uncompressed_size == 100
     assert unpacked_size(file, column) > 50_000_000
-
-
-def varint(value: int) -> bytes:
-    """A number as Thrift writes it."""
-    parts = []
-    while value > 127:
-        parts.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*parts, value])
 
 
 @pytest.mark.parametrize("codec", ["zstd", "gzip", "brotli", "lz4"])
